@@ -1,0 +1,1 @@
+"""kquant: watches and trades the Korean stock market through the KIS Open API."""

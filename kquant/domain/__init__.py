@@ -1,0 +1,1 @@
+"""Pure decisions: one module an owner, plus what they share (`owner.py`)."""

@@ -1,0 +1,111 @@
+"""Positions and cash: stream `portfolio`, and the broker's balance (stream `rest`)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from kquant.events.base import Event
+from kquant.values import IntentId, Krw, Micros, Seq, Shares, Symbol
+
+BalanceReason = Literal["opening", "pipeline", "mismatch", "closing"]
+
+
+class BalanceWanted(Event, frozen=True, kw_only=True, tag="portfolio.balance_wanted"):
+    """Request to REST: the balance, all pages. Ends in balance.answered or read.failed/expired."""
+
+    reason: BalanceReason
+    valid_until: Micros
+
+
+class Holding(Struct, frozen=True, kw_only=True):
+    """A holding as the broker lists it. cost_krw: what the shares cost in all."""
+
+    code: Symbol
+    name: str
+    qty: Shares
+    sellable: Shares
+    cost_krw: Krw
+
+
+class BalanceAnswered(Event, frozen=True, kw_only=True, tag="balance.answered"):
+    """The whole balance, ordered by code, zero rows left out. cash_krw: D+2 settled cash, after all of today's trades."""
+
+    holdings: tuple[Holding, ...]
+    cash_krw: Krw
+    cash_today_krw: Krw
+
+
+class PortfolioOpened(Event, frozen=True, kw_only=True, tag="portfolio.opened"):
+    """The day's opening positions are those of the broker's first balance."""
+
+    cash_krw: Krw
+
+
+class PositionOpened(Event, frozen=True, kw_only=True, tag="portfolio.position_opened"):
+    """We hold the stock now. qty shares that cost cost_krw in all (without fees)."""
+
+    code: Symbol
+    name: str
+    qty: Shares
+    cost_krw: Krw
+    carried: bool
+
+
+class PositionChanged(Event, frozen=True, kw_only=True, tag="portfolio.position_changed"):
+    """Quantity or cost changed. realised_krw: of the part sold, before costs."""
+
+    code: Symbol
+    qty: Shares
+    cost_krw: Krw
+    realised_krw: Krw
+
+
+class PositionClosed(Event, frozen=True, kw_only=True, tag="portfolio.position_closed"):
+    """Nothing is held any more."""
+
+    code: Symbol
+    realised_krw: Krw
+
+
+class CashMoved(Event, frozen=True, kw_only=True, tag="portfolio.cash_moved"):
+    """A fill's effect on cash: amount paid (negative) or received, fee and tax as further costs; cash_krw after it."""
+
+    intent: IntentId | None
+    order_no: str
+    amount_krw: Krw
+    fee_krw: Krw
+    tax_krw: Krw
+    cash_krw: Krw
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """Where the broker and we disagree. what: a code, or "cash"."""
+
+    what: str
+    ours: int
+    theirs: int
+
+
+class PortfolioSynchronised(Event, frozen=True, kw_only=True, tag="portfolio.synchronised"):
+    """A balance was compared. balance: its seq. No differences means it agrees."""
+
+    reason: BalanceReason
+    balance: Seq
+    differences: tuple[Difference, ...]
+
+
+class PortfolioAdjusted(Event, frozen=True, kw_only=True, tag="portfolio.adjusted"):
+    """Two agreeing reads differ from ours in quiet: the broker's figures are taken over, and a person is told."""
+
+    holdings: tuple[Holding, ...]
+    cash_krw: Krw
+    differences: tuple[Difference, ...]
+
+
+class DayReconciled(Event, frozen=True, kw_only=True, tag="portfolio.reconciled"):
+    """The closing balance agrees with ours to the won, or does not."""
+
+    agrees: bool
+    differences: tuple[Difference, ...]

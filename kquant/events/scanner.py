@@ -1,0 +1,169 @@
+"""The minute scan: stream `scanner`, and its gateways' answers (streams `rest` and `scorer`)."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kquant.events.base import Event
+from kquant.values import BasisPoints, Krw, Micros, Score, Shares, Symbol
+
+
+class RankRow(Struct, frozen=True, kw_only=True):
+    """One row of a ranking. turnover: won so far today. prev_volume: shares of the day before, None if not given."""
+
+    code: Symbol
+    name: str
+    rank: int
+    price: Krw
+    change_bp: BasisPoints
+    volume: Shares
+    turnover: Krw | None
+    high: Krw | None
+    low: Krw | None
+    open: Krw | None
+    prev_volume: Shares | None
+
+
+class ScanStarted(Event, frozen=True, kw_only=True, tag="scanner.started"):
+    """A scan cycle begins. cycle: from 1."""
+
+    cycle: int
+    due: Micros
+
+
+class RankingsWanted(Event, frozen=True, kw_only=True, tag="scanner.rankings_wanted"):
+    """Request to REST: the top `limit` by rise and by volume. Ends in rankings.answered or read.failed/expired."""
+
+    cycle: int
+    limit: int
+    valid_until: Micros
+
+
+class RankingsAnswered(Event, frozen=True, kw_only=True, tag="rankings.answered"):
+    """Both rankings, best first."""
+
+    cycle: int
+    gainers: tuple[RankRow, ...]
+    volumes: tuple[RankRow, ...]
+
+
+class ReadFailed(Event, frozen=True, kw_only=True, tag="read.failed"):
+    """Outcome of any read request: refused or failed after its retries. what: the request's stored name."""
+
+    what: str
+    reason: str
+
+
+class ReadExpired(Event, frozen=True, kw_only=True, tag="read.expired"):
+    """Outcome of any read request: it was no longer valid when its turn came."""
+
+    what: str
+
+
+class ScanFacts(Struct, frozen=True, kw_only=True):
+    """Numbers a scan score is made from, all measured. ranks: None if not in that ranking.
+
+    cycles_seen: consecutive cycles in the rankings, this one included.   change_bp_before, volume_before: of the
+    previous cycle, None at first sight.   minutes_open: since the open.
+    """
+
+    price: Krw
+    change_bp: BasisPoints
+    volume: Shares
+    turnover: Krw
+    high: Krw | None
+    low: Krw | None
+    open: Krw | None
+    prev_volume: Shares | None
+    gainer_rank: int | None
+    volume_rank: int | None
+    cycles_seen: int
+    change_bp_before: BasisPoints | None
+    volume_before: Shares | None
+    minutes_open: int
+
+
+class ScoreWanted(Event, frozen=True, kw_only=True, tag="scanner.score_wanted"):
+    """Request to the scorer. Ends in score.given, score.abstained or score.failed."""
+
+    cycle: int
+    code: Symbol
+    name: str
+    facts: ScanFacts
+    valid_until: Micros
+
+
+class ScanParts(Struct, frozen=True, kw_only=True):
+    """The rubric of the scan: 30 + 20 + 30 + 20."""
+
+    persistence: int
+    volume: int
+    momentum: int
+    risk: int
+
+
+class ScoreGiven(Event, frozen=True, kw_only=True, tag="score.given"):
+    """The parts of a score with a reason each; the total is computed by the scanner, not trusted.
+
+    model: who scored ("heuristic-1").   cost_krw, tokens, latency_ms: 0 where nothing was paid or measured.
+    prompt, answer: attachments' hashes, "" without.
+    """
+
+    cycle: int
+    code: Symbol
+    parts: ScanParts
+    reasons: tuple[str, ...]
+    model: str
+    prompt: str
+    answer: str
+    tokens: int
+    cost_krw: Krw
+    latency_ms: int
+
+
+class ScoreAbstained(Event, frozen=True, kw_only=True, tag="score.abstained"):
+    """The scorer gave no usable score: neither 0 nor 50, and it never buys."""
+
+    cycle: int
+    code: Symbol
+    why: str
+
+
+class ScoreFailed(Event, frozen=True, kw_only=True, tag="score.failed"):
+    """The scorer could not be asked, or was too late."""
+
+    cycle: int
+    code: Symbol
+    why: str
+
+
+class ScanScore(Struct, frozen=True, kw_only=True):
+    """A candidate's total (None: no score) in one cycle."""
+
+    code: Symbol
+    name: str
+    total: Score | None
+
+
+class Left(Struct, frozen=True, kw_only=True):
+    """A candidate a filter dropped. filter: its setting's name."""
+
+    code: Symbol
+    name: str
+    filter: str
+
+
+class ScanCompleted(Event, frozen=True, kw_only=True, tag="scanner.completed"):
+    """A cycle's result. qualified: total at or above the threshold, best first, at most `subscribed` of them."""
+
+    cycle: int
+    scored: tuple[ScanScore, ...]
+    qualified: tuple[ScanScore, ...]
+    left: tuple[Left, ...]
+
+
+class ScanFailed(Event, frozen=True, kw_only=True, tag="scanner.failed"):
+    """A cycle without a result: no rankings, or the previous cycle was still open."""
+
+    cycle: int
+    reason: str

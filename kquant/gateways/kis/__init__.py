@@ -1,0 +1,1 @@
+"""The KIS Open API: wire tables, sans-I/O session, REST client, order gateway."""

@@ -1,0 +1,1 @@
+"""Scorers behind one port; the heuristic needs no key."""

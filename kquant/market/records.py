@@ -1,0 +1,75 @@
+"""Market data as the fold takes it, after the wire's names are gone. Filled by `gateways.kis.wire`."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kquant.values import BasisPoints, Krw, Shares, Symbol
+
+
+class Trade(Struct, frozen=True, gc=False):
+    """One print on the tape, anyone's.
+
+    time: HHMMSS KST.   last_qty: shares of this print.   side: 1 buyer-initiated, 5 seller-initiated, 3 auction.
+    bid, ask and their sizes: best quote with the print, 0 when none.   volume, value: the day so far (shares, won).
+    session: KIS session code ("20" in the regular session).   phase: time class ("0" in session, "C" during VI …).
+    """
+
+    code: Symbol
+    time: str
+    last_price: Krw
+    last_qty: Shares
+    side: int
+    bid: Krw
+    ask: Krw
+    bid_qty: Shares
+    ask_qty: Shares
+    open: Krw
+    high: Krw
+    low: Krw
+    volume: Shares
+    value: Krw
+    change_bp: BasisPoints
+    session: str
+    phase: str
+    halted: bool
+
+
+class Book(Struct, frozen=True, gc=False):
+    """The order book's top and totals. time: HHMMSS KST. Sizes are shares over all published levels for the totals."""
+
+    code: Symbol
+    time: str
+    bid: Krw
+    ask: Krw
+    bid_qty: Shares
+    ask_qty: Shares
+    total_bid_qty: Shares
+    total_ask_qty: Shares
+    phase: str
+
+
+class ProgramTrade(Struct, frozen=True, gc=False):
+    """Program trading of one stock, cumulative over the day (shares). net: bought minus sold."""
+
+    code: Symbol
+    time: str
+    sold: Shares
+    bought: Shares
+    net: Shares
+
+
+class RestPrice(Struct, frozen=True, gc=False):
+    """A price asked over REST while a holding is polled."""
+
+    code: Symbol
+    last_price: Krw
+    open: Krw
+    high: Krw
+    low: Krw
+    volume: Shares
+    value: Krw
+    change_bp: BasisPoints
+
+
+Record = Trade | Book | ProgramTrade | RestPrice

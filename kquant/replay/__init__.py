@@ -1,0 +1,1 @@
+"""Rebuild, verify, why: a day told again from its log."""

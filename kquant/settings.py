@@ -1,0 +1,240 @@
+"""Every setting as a type: what it means, its unit, its allowed range. `config/default.toml` holds the values.
+
+Settings are recorded whole in `run.started`, so a decision can be taken again under the settings of its day.
+Secrets are never settings: they come from the environment and stay in memory.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from kquant.krx import CostTable, TickBand
+from kquant.values import BasisPoints, Krw, Score
+
+Count = Annotated[int, Meta(ge=0, le=100_000)]
+Seconds = Annotated[int, Meta(ge=1, le=86_400)]
+Bp = Annotated[int, Meta(ge=0, le=10_000)]
+Won = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
+Points = Annotated[int, Meta(ge=0, le=100)]
+ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A section of the settings: an unknown key is refused by name."""
+
+
+class SlotSettings(Table, frozen=True, kw_only=True):
+    """The slot table (`architecture.md`, "The slot table, exactly")."""
+
+    capacity: Annotated[int, Meta(ge=1, le=41)]
+    picks_cap: Count
+    surges_cap: Count
+    surge_ttl_seconds: Seconds
+    ack_seconds: Seconds
+    silent_seconds: Seconds
+    min_dwell_seconds: Seconds
+    changes_per_minute: Count
+    low_changes_per_minute: Count
+    extra_channels: tuple[Literal["book", "program"], ...]
+    extra_headroom: Count
+    poll_after_seconds: Seconds
+    poll_every_seconds: Seconds
+
+
+class ScannerSettings(Table, frozen=True, kw_only=True):
+    """The minute scan (layer 2)."""
+
+    rank_limit: Annotated[int, Meta(ge=1, le=50)]
+    max_scored: Annotated[int, Meta(ge=1, le=100)]
+    threshold: Points
+    subscribed: Count
+    deadline_seconds: Seconds
+
+
+class AnalyzerSettings(Table, frozen=True, kw_only=True):
+    """The daily analysis (layer 3)."""
+
+    batch_size: Annotated[int, Meta(ge=1, le=500)]
+    stored: Count
+    subscribed: Count
+    late_until: ClockTime
+    deadline: ClockTime
+    batch_attempts: Annotated[int, Meta(ge=1, le=5)]
+    min_coverage: Points
+    """A stock whose available rubric parts add to less than this many of the 100 points is left unscored."""
+
+
+class BrainWeights(Table, frozen=True, kw_only=True):
+    """Relative weights of the final score's parts; a missing part is left out and the rest is scaled."""
+
+    pick: Points
+    scan: Points
+    momentum: Points
+    volume: Points
+    program: Points
+    book: Points
+
+
+class PipelineSettings(Table, frozen=True, kw_only=True):
+    """The intraday run: fetch, commit, brain, order."""
+
+    threshold: Points
+    sync_deadline_seconds: Seconds
+    news_deadline_seconds: Seconds
+    stale_after_seconds: Seconds
+    momentum_minutes: Annotated[int, Meta(ge=1, le=60)]
+    weights: BrainWeights
+
+
+class FilterSettings(Table, frozen=True, kw_only=True):
+    """What is never scored or bought, as data. Each filter names what it dropped."""
+
+    min_price_krw: Won
+    min_turnover_krw: Won
+    upper_limit_ticks: Count
+    administrative: bool
+    halted: bool
+    liquidation: bool
+    warning: bool
+    overheated: bool
+    spac: bool
+    preferred: bool
+    fund: bool
+
+
+class ExitSettings(Table, frozen=True, kw_only=True):
+    """Exits as armed triggers. A rate of 0 leaves that exit out."""
+
+    stop_loss_bp: Bp
+    take_profit_bp: Bp
+    trailing_bp: Bp
+    flat_at_close: bool
+    flat_before_close_minutes: Annotated[int, Meta(ge=1, le=60)]
+
+
+class RiskSettings(Table, frozen=True, kw_only=True):
+    """Limits checked inside `orders`, before an intent exists."""
+
+    position_share_bp: Bp
+    """Part of equity one new position may take, in basis points."""
+    max_positions: Count
+    max_order_krw: Won
+    max_day_buy_krw: Won
+    max_orders_per_minute: Count
+    max_orders_per_day: Count
+    max_day_loss_krw: Won
+    collar_bp: Bp
+    cooldown_seconds: Seconds
+    order_valid_seconds: Seconds
+    resting_seconds: Seconds
+    limit_ticks_above_ask: Count
+    executions_every_seconds: Seconds
+    unknown_listings: Annotated[int, Meta(ge=1, le=50)]
+    unknown_seconds: Seconds
+
+
+class PipelineWindow(Table, frozen=True, kw_only=True):
+    """Runs from `start` (included) to `end` (excluded), KST, every `every_minutes`."""
+
+    start: ClockTime
+    end: ClockTime
+    every_minutes: Annotated[int, Meta(ge=1, le=240)]
+
+
+class ScheduleSettings(Table, frozen=True, kw_only=True):
+    """The "10-60-30" timetable, KST on a normal day; it moves with the session's shift."""
+
+    analysis: ClockTime
+    scan_from: ClockTime
+    scan_every_seconds: Seconds
+    late_seconds: Seconds
+    day_end_after_close_seconds: Seconds
+    pipeline: tuple[PipelineWindow, ...]
+
+
+class BrokerSettings(Table, frozen=True, kw_only=True):
+    """The broker's doors and limits. `{embedded}` hosts are the simulated exchange started by the demo."""
+
+    exchange: Literal["embedded", "paper", "live"]
+    orders: bool
+    rest_url: str
+    ws_url: str
+    account_env: str
+    app_key_env: str
+    app_secret_env: str
+    hts_id_env: str
+    rest_per_second: Annotated[int, Meta(ge=1, le=20)]
+    rest_timeout_seconds: Seconds
+    order_timeout_seconds: Seconds
+    register_gap_ms: Annotated[int, Meta(ge=0, le=5_000)]
+
+
+class DemoSettings(Table, frozen=True, kw_only=True):
+    """The embedded exchange's market and first account."""
+
+    day: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    stocks: Annotated[int, Meta(ge=1, le=5_000)]
+    start: ClockTime
+    cash_krw: Won
+    holdings: Count
+
+
+class JournalSettings(Table, frozen=True, kw_only=True):
+    """Where days are kept, and how the tape is written."""
+
+    data: str
+    tape_block_frames: Annotated[int, Meta(ge=1, le=100_000)]
+
+
+class SessionRule(Table, frozen=True, kw_only=True):
+    """Sessions that differ from the normal one, by ISO date. `closed` days have no session at all."""
+
+    day: str
+    open: ClockTime
+    close: ClockTime
+    shift_minutes: Annotated[int, Meta(ge=0, le=180)]
+    note: str
+
+
+class CalendarTable(Table, frozen=True, kw_only=True):
+    """Normal hours, dated exceptions, closed days. Covers `first_day` to `last_day`; outside it is closed by default."""
+
+    first_day: str
+    last_day: str
+    open: ClockTime
+    close: ClockTime
+    closing_auction_minutes: Annotated[int, Meta(ge=1, le=60)]
+    closed: tuple[str, ...]
+    special: tuple[SessionRule, ...]
+
+
+class KrxTables(Table, frozen=True, kw_only=True):
+    """The dated rule tables of `config/`."""
+
+    ticks: tuple[TickBand, ...]
+    costs: tuple[CostTable, ...]
+    calendar: CalendarTable
+
+
+class Settings(Table, frozen=True, kw_only=True):
+    """All settings of a run."""
+
+    profile: str
+    broker: BrokerSettings
+    demo: DemoSettings
+    journal: JournalSettings
+    schedule: ScheduleSettings
+    slots: SlotSettings
+    scanner: ScannerSettings
+    analyzer: AnalyzerSettings
+    pipeline: PipelineSettings
+    filters: FilterSettings
+    exits: ExitSettings
+    risk: RiskSettings
+    krx: KrxTables
+
+
+__all__ = [name for name in dir() if not name.startswith("_") and name[0].isupper()] + ["BasisPoints", "Krw", "Score"]

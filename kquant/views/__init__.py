@@ -1,0 +1,1 @@
+"""Projections of the log that the CLI, reports and replay share."""
