@@ -212,8 +212,11 @@ class CancelUnknown(Event, frozen=True, kw_only=True, tag="cancel.unknown"):
 
 
 class TriggerArmed(Event, frozen=True, kw_only=True, tag="orders.trigger_armed"):
-    """Request to the market: fire once when a trade is at or below `price` (stop), at or above (target), or
-    `trail_bp` below the highest trade since arming, which starts at `high` (trailing)."""
+    """Request to the market: fire once.
+
+    stop: at a trade at or below `price`; target: at or above; trailing: `trail_bp` below the highest trade since
+    arming, which starts at `high`.
+    """
 
     trigger: TriggerId
     code: Symbol

@@ -30,7 +30,7 @@ class SlotClaimRenewed(Event, frozen=True, kw_only=True, tag="slots.claim_renewe
 
 
 class SlotClaimEnded(Event, frozen=True, kw_only=True, tag="slots.claim_ended"):
-    """A reason to be watched is gone. why: "sold", "new picks", "expired", "not renewed", "unservable" …"""
+    """A reason to be watched is gone. why: "sold", "new picks", "expired", "not renewed" or "unservable"."""
 
     code: Symbol
     reason: Reason

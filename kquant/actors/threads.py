@@ -1,0 +1,143 @@
+"""The live runtime: one Pykka actor an owner, nudged by the journal, supervised by a watchdog."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pykka
+
+from kquant.actors.host import OwnerHost
+from kquant.domain.owner import Owner
+from kquant.journal.port import Journal
+from kquant.values import KquantError
+
+HANG_SECONDS = 5.0
+"""A decision takes well under a millisecond; one that takes this long will not end."""
+
+READY_SECONDS = 60.0
+
+
+class OwnerNotReady(KquantError):
+    """An owner's actor did not come up."""
+
+
+class _Nudge:
+    """Read on from your cursor. It carries nothing, so a lost one costs nothing."""
+
+
+class _Ready:
+    """Answered once the actor's thread runs."""
+
+
+NUDGE = _Nudge()
+
+
+class OwnerActor(pykka.ThreadingActor):
+    """All that knows Pykka. A failure is handled by the host; nothing may escape and kill the thread silently."""
+
+    def __init__(
+        self,
+        host: OwnerHost,
+        nudged: threading.Event,
+        on_fatal: Callable[[str], None],
+        settled: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._host = host
+        self._nudged = nudged
+        self._on_fatal = on_fatal
+        self._settled = settled
+
+    def on_start(self) -> None:
+        """Name the thread after the owner."""
+        threading.current_thread().name = f"owner-{self._host.owner.stream}"
+
+    def on_receive(self, message: object) -> object:
+        """Catch up with the journal."""
+        if isinstance(message, _Ready):
+            return True
+        try:
+            self._nudged.clear()
+            self._host.catch_up()
+            self._settled()
+        except Exception as error:  # noqa: BLE001  the thread must not die: the process stops in order instead
+            self._on_fatal(f"{self._host.owner.stream}: {error!r}")
+        return None
+
+
+class ThreadRuntime:
+    """Starts the owners, keeps them nudged, and tells when all of them have read everything.
+
+    changed: called from owners' threads whenever one has caught up.   on_fatal: called once at the first failure.
+    """
+
+    def __init__(
+        self,
+        owners: Sequence[Owner[Any, Any]],
+        journal: Journal,
+        *,
+        on_fatal: Callable[[str], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.hosts = {owner.stream: OwnerHost(owner, journal, on_fatal) for owner in owners}
+        self._journal = journal
+        self._on_fatal = on_fatal
+        self._changed = changed
+        self._actors: list[tuple[pykka.ActorRef[OwnerActor], threading.Event]] = []
+        self._undo: Callable[[], None] | None = None
+        self._stopping = threading.Event()
+        self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Recover every owner, start its actor, and return once each has answered."""
+        for host in self.hosts.values():
+            host.recover()
+        for host in self.hosts.values():
+            nudged = threading.Event()
+            ref = OwnerActor.start(host, nudged, self._on_fatal, self._changed)
+            if ref.ask(_Ready(), timeout=READY_SECONDS) is not True:
+                raise OwnerNotReady(f"owner {host.owner.stream} did not start")
+            self._actors.append((ref, nudged))
+        self._undo = self._journal.subscribe(self._nudge)
+        self._watchdog.start()
+        self._nudge()
+
+    def idle(self) -> bool:
+        """Tell whether every owner's cursor is at the journal's head."""
+        head = self._journal.head
+        return all(host.cursor >= head for host in self.hosts.values())
+
+    def stop(self) -> None:
+        """Stop the actors; what they have not read yet they read after the next start."""
+        self._stopping.set()
+        if self._undo is not None:
+            self._undo()
+        for ref, _ in reversed(self._actors):
+            if ref.is_alive():
+                ref.stop(block=True, timeout=5)
+        if self._watchdog.is_alive():
+            self._watchdog.join(timeout=5)
+
+    def _nudge(self) -> None:
+        for ref, nudged in self._actors:
+            if nudged.is_set():
+                continue
+            nudged.set()
+            try:
+                ref.tell(NUDGE)
+            except pykka.ActorDeadError:
+                if not self._stopping.is_set():
+                    self._on_fatal("an owner's actor is dead")
+                return
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(0.5):
+            now = time.monotonic()
+            for stream, host in self.hosts.items():
+                since = host.busy_since
+                if since is not None and now - since > HANG_SECONDS:
+                    self._on_fatal(f"owner {stream} has not answered for {HANG_SECONDS:.0f} s")
+                    return
