@@ -1,0 +1,1 @@
+"""The exchange without I/O: wire tables, sessions, REST answers, ledger and matching."""

@@ -1,0 +1,100 @@
+"""Tokens, approval keys and the calls-per-second limit. Wall times are epoch seconds handed in by the caller.
+
+Source: kis-protocol.md 1.2-1.4, 1.8.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import Final
+
+from msgspec import Struct
+
+TOKEN_LIFE_S: Final = 86_400
+TOKEN_REUSE_S: Final = 6 * 3_600
+ISSUE_GAP_S: Final = 60
+APPROVAL_LIFE_S: Final = 86_400
+
+
+class Credentials(Struct, kw_only=True):
+    """What outlives a restart of the exchange: issued tokens and approval keys with their wall times."""
+
+    tokens: dict[str, float] = {}
+    """Token -> wall time of its issue."""
+    approvals: dict[str, float] = {}
+    issued: int = 0
+    last_request: float = 0.0
+
+
+class TokenOffice:
+    """Issues and checks the access tokens of one app key."""
+
+    def __init__(self, credentials: Credentials, *, app_key: str, app_secret: str, salt: bytes) -> None:
+        self.credentials = credentials
+        self.app_key = app_key
+        self.app_secret = app_secret
+        self._salt = salt
+
+    def issue(self, wall: float) -> tuple[str, float] | None:
+        """Return (token, wall time of issue), the same for six hours; None within a minute of a request."""
+        kept = self.credentials
+        for token, at in kept.tokens.items():
+            if 0 <= wall - at < TOKEN_REUSE_S:
+                return token, at
+        if kept.issued and 0 <= wall - kept.last_request < ISSUE_GAP_S:
+            return None
+        kept.issued += 1
+        kept.last_request = wall
+        claims = {"sub": "token", "iss": "unogw", "iat": int(wall), "exp": int(wall) + TOKEN_LIFE_S, "n": kept.issued}
+        parts = [_text(json.dumps({"typ": "JWT", "alg": "HS512"}).encode()), _text(json.dumps(claims).encode())]
+        signature = hmac.new(self._salt + self.app_secret.encode(), ".".join(parts).encode(), hashlib.sha512)
+        token = ".".join([*parts, _text(signature.digest())])
+        kept.tokens = {old: at for old, at in kept.tokens.items() if wall - at < TOKEN_LIFE_S}
+        kept.tokens[token] = wall
+        return token, wall
+
+    def revoke(self, token: str) -> bool:
+        """Forget a token; False when it was unknown."""
+        return self.credentials.tokens.pop(token, None) is not None
+
+    def fault(self, token: str, wall: float) -> str | None:
+        """Return the EGW code that refuses *token* at *wall*, or None."""
+        at = self.credentials.tokens.get(token)
+        if at is None:
+            return "EGW00121"
+        return "EGW00123" if wall - at >= TOKEN_LIFE_S else None
+
+    def approval(self, wall: float) -> str:
+        """Return a new approval key in the shape of a UUID."""
+        kept = self.credentials
+        kept.issued += 1
+        digest = hashlib.sha256(self._salt + f"approval {kept.issued} {self.app_key}".encode()).hexdigest()
+        key = f"{digest[:8]}-{digest[8:12]}-4{digest[12:15]}-a{digest[15:18]}-{digest[18:30]}"
+        kept.approvals = {old: at for old, at in kept.approvals.items() if wall - at < APPROVAL_LIFE_S}
+        kept.approvals[key] = wall
+        return key
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+class CallLimit:
+    """At most so many calls a second. `step` is called when market time moves under a stepped clock."""
+
+    def __init__(self, per_second: int) -> None:
+        self._per_second = per_second
+        self._count = 0
+        self._since = float("-inf")
+
+    def step(self) -> None:
+        """Market time moved: a new second begins."""
+        self._count = 0
+
+    def allow(self, wall: float) -> bool:
+        """Count one call at *wall* and return whether it is within the limit."""
+        if wall - self._since >= 1.0 or wall < self._since:
+            self._since, self._count = wall, 0
+        self._count += 1
+        return self._count <= self._per_second

@@ -1,0 +1,1 @@
+"""The exchange on loopback ports: REST, WebSocket, admin port, durable ledger, process life."""

@@ -1,0 +1,115 @@
+"""The exchange's durable state: one SQLite file (ledger, credentials) and an eight-byte market clock.
+
+The ledger is committed with `synchronous=FULL` before an order is answered or a fill is told. The clock is written
+without fsync: it survives the death of the process, and after a power cut the day goes on from a little earlier.
+"""
+
+import datetime as dt
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from kquant.exchange.core.auth import Credentials
+from kquant.exchange.core.exchange import Restored
+from kquant.exchange.core.ledger import Cash, Changes, Fill, LedgerState, Order, Position
+
+FORMAT: Final = "1"
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS orders (no INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS fills (no INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS positions (code TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+"""
+
+
+class StoreError(Exception):
+    """The state folder cannot be used; the one-line message says why."""
+
+
+class SqliteStore:
+    """The state folder of one exchange and one trading day."""
+
+    def __init__(self, folder: Path, day: dt.date, market_id: str) -> None:
+        """Open or create the state in *folder*; raises StoreError when it is of another day or market."""
+        self._clock = -1
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(folder / "ledger.sqlite3", isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+            self._clock = os.open(folder / "clock", os.O_RDWR | os.O_CREAT, 0o600)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"cannot use the state folder {folder}: {error}") from error
+        self._credentials = b""
+        for name, value in (("format", FORMAT), ("day", day.isoformat()), ("market", market_id)):
+            known = self._meta(name)
+            if known is None:
+                self._db.execute("INSERT INTO meta VALUES (?, ?)", (name, value))
+            elif known != value:
+                self.close()
+                raise StoreError(f"the state folder {folder} holds {name} {known}, not {value}: use another folder")
+
+    def load(self) -> Restored | None:
+        """Return what the folder holds, or None when the exchange never ran there."""
+        cash, matched, credentials = self._meta("cash"), self._meta("matched_through"), self._meta("credentials")
+        clock = os.pread(self._clock, 8, 0)
+        if cash is None or matched is None or credentials is None or len(clock) != 8:
+            return None
+        return Restored(
+            ledger=LedgerState(
+                cash=msgspec.json.decode(cash, type=Cash),
+                orders=[msgspec.json.decode(body, type=Order) for body in self._bodies("orders", "no")],
+                fills=[msgspec.json.decode(body, type=Fill) for body in self._bodies("fills", "no")],
+                positions=[msgspec.json.decode(body, type=Position) for body in self._bodies("positions", "code")],
+            ),
+            matched_through=int(matched),
+            credentials=msgspec.json.decode(credentials, type=Credentials),
+            now_us=int.from_bytes(clock, "little"),
+        )
+
+    def save_opening(self, state: LedgerState) -> None:
+        """Write the first day's account."""
+        self._write(Changes((), (), tuple(state.positions), state.cash), -1, Credentials())
+
+    def save(self, changes: Changes, matched_through: int, credentials: Credentials) -> None:
+        """Commit *changes* durably in one transaction; nothing is written when nothing changed."""
+        if changes or msgspec.json.encode(credentials) != self._credentials:
+            self._write(changes, matched_through, credentials)
+
+    def save_clock(self, now_us: int) -> None:
+        """Write the market time (UTC microseconds)."""
+        os.pwrite(self._clock, now_us.to_bytes(8, "little"), 0)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._db.close()
+        os.close(self._clock)
+
+    def _write(self, changes: Changes, matched_through: int, credentials: Credentials) -> None:
+        encode = msgspec.json.encode
+        meta = [("matched_through", str(matched_through)), ("credentials", encode(credentials).decode())]
+        if changes.cash is not None:
+            meta.append(("cash", encode(changes.cash).decode()))
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            self._db.executemany(
+                "INSERT OR REPLACE INTO orders VALUES (?, ?)", [(row.no, encode(row)) for row in changes.orders]
+            )
+            self._db.executemany("INSERT INTO fills VALUES (?, ?)", [(row.no, encode(row)) for row in changes.fills])
+            self._db.executemany(
+                "INSERT OR REPLACE INTO positions VALUES (?, ?)",
+                [(row.code, encode(row)) for row in changes.positions],
+            )
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
+        self._credentials = encode(credentials)
+
+    def _meta(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _bodies(self, table: str, key: str) -> list[bytes]:
+        return [row[0] for row in self._db.execute(f"SELECT body FROM {table} ORDER BY {key}")]  # noqa: S608
