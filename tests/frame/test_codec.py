@@ -19,7 +19,7 @@ def test_an_event_comes_back_as_it_was() -> None:
 
 
 def test_an_unknown_name_is_refused_not_skipped() -> None:
-    with pytest.raises(UnknownEvent, match="alarm.rung is unknown"):
+    with pytest.raises(UnknownEvent, match=r"alarm\.rung is unknown"):
         codec.decode("alarm.rung", 1, b"\x80")
 
 

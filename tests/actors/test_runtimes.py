@@ -1,0 +1,207 @@
+"""The same owners in both runtimes: threads under Pykka, and one thread on a virtual clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from kquant.actors.single import OwnerFailed, SingleRuntime, VirtualClock
+from kquant.actors.threads import ThreadRuntime
+from kquant.config import load
+from kquant.domain.owner import Owner
+from kquant.events.base import Event, Recorded
+from kquant.events.day import AlarmRang, AlarmSet, AlertRaised, HaltOrdered, OwnerParked, ResumeOrdered, RunStarted
+from kquant.journal.memory import MemoryJournal
+from kquant.settings import Settings
+from kquant.values import Micros, Seq
+
+SETTINGS = load("demo", environ={}).settings
+STARTED = RunStarted(settings=SETTINGS, profile="demo", code_hash="", seed=1, versions={})
+
+
+class Count(Struct, frozen=True):
+    value: int = 0
+
+
+def _decide(own: Count, seen: Count, fact: Recorded, settings: Settings) -> list[Event]:
+    """Count halts; set an alarm at each, and raise an alert when it rings. A reason of "bad" is more than it can take."""
+    match fact.event:
+        case HaltOrdered(reason="bad"):
+            raise ValueError("bad reason")
+        case HaltOrdered():
+            return [AlarmSet(alarm="later", due=Micros(fact.at + 5_000_000))]
+        case AlarmRang():
+            return [AlertRaised(level="info", text=f"halts seen: {seen.value}, alarms before: {own.value}")]
+    return []
+
+
+def _evolve(own: Count, event: Event) -> Count:
+    return Count(own.value + isinstance(event, AlarmSet))
+
+
+def _observe(seen: Count, fact: Recorded) -> Count:
+    return Count(seen.value + isinstance(fact.event, HaltOrdered))
+
+
+def toy(stream: str = "scanner") -> Owner[Count, Count]:
+    return Owner(
+        stream=stream,
+        reacts=(HaltOrdered, AlarmRang),
+        observes=(ResumeOrdered,),
+        own=Count(),
+        seen=Count(),
+        decide=_decide,
+        evolve=_evolve,
+        observe=_observe,
+    )
+
+
+def halt(reason: str = "a drill") -> HaltOrdered:
+    return HaltOrdered(who="a test", reason=reason)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(Micros(1_000_000))
+
+
+@pytest.fixture
+def journal(clock: VirtualClock) -> MemoryJournal:
+    journal = MemoryJournal(clock.now)
+    journal.append("run", [STARTED], by="run").result()
+    return journal
+
+
+def names(journal: MemoryJournal) -> list[str]:
+    return [fact.name for fact in journal.read(Seq(0))]
+
+
+def test_alarms_ring_in_order_on_the_virtual_clock(journal: MemoryJournal, clock: VirtualClock) -> None:
+    runtime = SingleRuntime([toy()], journal, clock)
+    runtime.start()
+    journal.append("operator", [halt()], by="a test").result()
+    runtime.run_until(Micros(3_000_000))
+    assert names(journal) == ["run.started", "operator.halted", "alarm.set"]
+    runtime.run_until(Micros(10_000_000))
+    assert names(journal)[3:] == ["alarm.rang", "alert.raised"]
+    rang = journal.read(Seq(3))[0]
+    assert (rang.at, rang.caused_by) == (6_000_000, 3)
+
+
+def test_a_restarted_owner_goes_on_where_it_stopped_and_answers_nothing_twice(
+    journal: MemoryJournal, clock: VirtualClock
+) -> None:
+    first = SingleRuntime([toy()], journal, clock)
+    first.start()
+    journal.append("operator", [halt()], by="a test").result()
+    first.run_until(Micros(10_000_000))
+    before = names(journal)
+    second = SingleRuntime([toy()], journal, clock)
+    second.start()
+    assert names(journal) == before
+    assert second.hosts["scanner"].own == first.hosts["scanner"].own
+    journal.append("operator", [halt()], by="a test").result()
+    second.run_until(Micros(20_000_000))
+    assert journal.read(Seq(len(before)))[-1].event == AlertRaised(level="info", text="halts seen: 2, alarms before: 2")
+
+
+def test_an_input_that_fails_twice_is_parked_with_an_alert_and_the_next_one_answered(
+    journal: MemoryJournal, clock: VirtualClock
+) -> None:
+    runtime = SingleRuntime([toy()], journal, clock)
+    runtime.start()
+    journal.append("operator", [halt("bad"), halt()], by="a test").result()
+    runtime.settle()
+    parked = [fact.event for fact in journal.read(Seq(0)) if isinstance(fact.event, OwnerParked)]
+    assert parked == [OwnerParked(owner="scanner", seq=Seq(2), error="ValueError: bad reason")]
+    assert names(journal)[-1] == "alarm.set"
+    assert "alert.raised" in names(journal)
+
+
+def test_a_critical_owner_that_fails_without_a_stock_stops_the_process(
+    journal: MemoryJournal, clock: VirtualClock
+) -> None:
+    runtime = SingleRuntime([toy("orders")], journal, clock)
+    runtime.start()
+    journal.append("operator", [halt("bad")], by="a test").result()
+    with pytest.raises(OwnerFailed, match=r"orders failed twice on operator\.halted: ValueError: bad reason"):
+        runtime.settle()
+
+
+def test_threads_write_the_same_log_as_one_thread(tmp_path: Path) -> None:
+    def play(start: Callable[[MemoryJournal, VirtualClock], Callable[[], None]]) -> list[tuple[str, object]]:
+        clock = VirtualClock(Micros(1_000_000))
+        journal = MemoryJournal(clock.now)
+        journal.append("run", [STARTED], by="run").result()
+        settle = start(journal, clock)
+        for reason in ("one", "bad", "two"):
+            journal.append("operator", [halt(reason)], by="a test").result()
+            settle()
+        return [(fact.name, fact.caused_by) for fact in journal.read(Seq(0))]
+
+    def single(journal: MemoryJournal, clock: VirtualClock) -> Callable[[], None]:
+        runtime = SingleRuntime([toy(), toy("pipeline")], journal, clock)
+        runtime.start()
+        return runtime.settle
+
+    runtimes = []
+
+    def threads(journal: MemoryJournal, clock: VirtualClock) -> Callable[[], None]:
+        changed = threading.Condition()
+
+        def signal() -> None:
+            with changed:
+                changed.notify_all()
+
+        runtime = ThreadRuntime([toy(), toy("pipeline")], journal, on_fatal=pytest.fail, changed=signal)
+        runtime.start()
+        runtimes.append(runtime)
+
+        def settle() -> None:
+            with changed:
+                assert changed.wait_for(runtime.idle, timeout=10)
+
+        return settle
+
+    try:
+        assert sorted(play(threads), key=str) == sorted(play(single), key=str)
+    finally:
+        for runtime in runtimes:
+            runtime.stop()
+
+
+def test_a_thread_runtime_reports_a_broken_log_once() -> None:
+    def broken(own: Count, event: Event) -> Count:
+        raise LookupError("no such slot")
+
+    clock = VirtualClock(Micros(1))
+    journal = MemoryJournal(clock.now)
+    journal.append("run", [STARTED], by="run").result()
+    good = toy()
+    owner = Owner(
+        stream=good.stream,
+        reacts=good.reacts,
+        observes=good.observes,
+        own=good.own,
+        seen=good.seen,
+        decide=good.decide,
+        evolve=broken,
+        observe=good.observe,
+    )
+    reasons: list[str] = []
+    told = threading.Event()
+
+    def fatal(reason: str) -> None:
+        reasons.append(reason)
+        told.set()
+
+    runtime = ThreadRuntime([owner], journal, on_fatal=fatal, changed=lambda: None)
+    runtime.start()
+    journal.append("operator", [halt()], by="a test").result()
+    assert told.wait(10)
+    runtime.stop()
+    assert reasons == ["scanner at seq 2: scanner cannot apply its own alarm.set: LookupError('no such slot')"]
