@@ -1,0 +1,59 @@
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from kquant.exchange.core.exchange import Restored
+from kquant.exchange.market.model import Print
+from kquant.exchange.servers.store import SqliteStore, StoreError
+from tests.exchange.fake_market import OPEN, FakeMarket, stock
+from tests.exchange.helpers import OPTIONS, Client
+
+DAY = dt.date(2026, 1, 15)
+
+
+def market() -> FakeMarket:
+    prints = [Print(OPEN + 5, 10_000, 1_000, 3), Print(OPEN + 20, 10_000, 1_000, 5), Print(OPEN + 21, 9_000, 50, 5)]
+    return FakeMarket([stock("000010")], {"000010": prints})
+
+
+def first_run(store: SqliteStore) -> Client:
+    from kquant.exchange.core.exchange import opening_account
+
+    day = market()
+    store.save_opening(opening_account(day, OPTIONS))
+    client = Client(day, OPTIONS, store, store.load())
+    client.exchange.now_us = client.exchange.midnight_us + OPTIONS.start_second * 1_000_000
+    client.exchange.advance(OPEN + 20)
+    client.order("buy", "000010", 120, 9_990)
+    return client
+
+
+def test_a_second_that_was_matched_before_the_clock_was_saved_is_not_matched_twice(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path, DAY, "m")
+    client = first_run(store)
+    client.order("buy", "000010", 40, 10_000)
+    client.exchange.persist_clock()
+    client.exchange.step(client.exchange.now_us + 1_000_000)  # fills are durable, the clock is not
+    fills = list(client.exchange.ledger.fills)
+    assert fills
+    store.close()
+    again = SqliteStore(tmp_path, DAY, "m")
+    restored = again.load()
+    assert isinstance(restored, Restored)
+    assert restored.now_us == client.exchange.midnight_us + (OPEN + 20) * 1_000_000
+    resumed = Client(market(), OPTIONS, again, restored)
+    resumed.exchange.advance(OPEN + 21)
+    assert resumed.exchange.ledger.fills == fills
+    assert resumed.exchange.ledger.cash == client.exchange.ledger.cash
+    resumed.exchange.advance(OPEN + 22)
+    assert len(resumed.exchange.ledger.fills) > len(fills)
+    again.close()
+
+
+def test_a_state_of_another_day_or_market_is_refused(tmp_path: Path) -> None:
+    SqliteStore(tmp_path, DAY, "m").close()
+    with pytest.raises(StoreError, match="2026-01-15, not 2026-01-16"):
+        SqliteStore(tmp_path, dt.date(2026, 1, 16), "m")
+    with pytest.raises(StoreError, match="market m, not other"):
+        SqliteStore(tmp_path, DAY, "other")
