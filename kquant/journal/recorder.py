@@ -37,6 +37,9 @@ LOCK_SECONDS = 2
 
 _COLUMNS = 'seq, stream, version, name, payload_version, payload, at, "by", caused_by, idx, digest'
 
+SELECT_ROWS = f"SELECT {_COLUMNS} FROM journal ORDER BY seq"  # noqa: S608  # constants
+"""Reads the table in the order of `Row`."""
+
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS journal (
@@ -197,6 +200,10 @@ class JournalRecorder(SQLiteApplicationRecorder):
             ),
         ]
 
+    def _create_table(self, c: SQLiteCursor) -> None:
+        super()._create_table(c)
+        c.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(codec.FORMAT),))
+
     def insert_rows(self, rows: Sequence[Row]) -> None:
         """Append the rows in one durable transaction. Raises the package's PersistenceError if one is refused."""
         with self.datastore.transaction(commit=True) as cursor:
@@ -205,7 +212,7 @@ class JournalRecorder(SQLiteApplicationRecorder):
     def select_rows(self) -> list[Row]:
         """Return all rows in order of seq."""
         with self.datastore.transaction(commit=False) as cursor:
-            cursor.execute(f"SELECT {_COLUMNS} FROM journal ORDER BY seq")  # noqa: S608  # constants
+            cursor.execute(SELECT_ROWS)
             return [Row(*row) for row in cursor.fetchall()]
 
     def _insert_events(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:

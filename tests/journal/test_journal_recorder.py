@@ -136,8 +136,6 @@ def test_the_same_index_of_another_cause_or_stream_is_no_repeat(recorder: Journa
     ],
 )
 def test_the_database_is_append_only(recorder: JournalRecorder, datastore: JournalDatastore, statement: str) -> None:
-    with datastore.transaction(commit=True) as cursor:
-        cursor.execute("INSERT INTO meta VALUES ('format', '1')")
     before = recorder.select_rows()
     with pytest.raises(IntegrityError), datastore.transaction(commit=True) as cursor:
         cursor.execute(statement)
@@ -173,8 +171,11 @@ def test_a_write_takes_its_lock_at_begin(datastore: JournalDatastore) -> None:
 
 
 def test_every_commit_survives_a_power_loss(datastore: JournalDatastore) -> None:
+    found = []
     with datastore.transaction(commit=False) as cursor:
-        found = [cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+        for pragma in ("journal_mode", "synchronous"):
+            cursor.execute(f"PRAGMA {pragma}")
+            found.append(cursor.fetchone()[0])
     assert found == ["wal", 2]
 
 
