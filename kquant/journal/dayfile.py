@@ -25,7 +25,9 @@ INDEX_GUESSES = 64
 """How many indices are tried when the column of an altered row is looked for."""
 
 
+# In column order. A STRICT table holds these, unless the file was altered past SQLite.
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "seq": int,
     "stream": str,
     "version": int,
     "name": str,
@@ -67,7 +69,7 @@ def create_or_load(folder: Path) -> tuple[JournalRecorder, list[Recorded]]:
                 _sync_folder(made)
         with datastore.transaction(commit=False) as cursor:
             records = _load(cursor, path, check=True)
-    except (sqlite3.Error, PersistenceError, OSError) as error:
+    except (sqlite3.Error, PersistenceError, UnicodeDecodeError, OSError) as error:
         datastore.close()
         raise _explained(path, error) from error
     except BaseException:
@@ -92,7 +94,7 @@ def read_day(folder: Path, *, check: bool = True) -> Sequence[Recorded]:
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=0)) as conn, closing(conn.cursor()) as cursor:
             return _load(cursor, path, check=check)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise _explained(path, error) from error
 
 
@@ -118,12 +120,16 @@ def _rows(cursor: _Cursor, path: Path) -> Iterator[Row]:
     while True:
         try:
             row = cursor.fetchone()
-        except sqlite3.Error as error:
-            raise JournalError(f"{path}: seq {seq + 1} or what follows cannot be read: {error}") from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise JournalError(f"{path}: altered at seq {seq + 1} or what follows cannot be read: {error}") from error
         if row is None:
             return
-        seq = row[0]
-        yield Row(*row)
+        found = Row(*row)
+        seq = found.seq
+        for (column, kinds), value in zip(_KINDS.items(), found, strict=True):
+            if not isinstance(value, kinds):
+                raise JournalError(f"{path}: altered at seq {seq}: column {column} was changed to {value!r}")
+        yield found
 
 
 def _recorded(row: Row, path: Path) -> Recorded:
@@ -163,8 +169,6 @@ def _check(rows: Sequence[Row], path: Path) -> None:
 
 
 def _chained(before: bytes, row: Row) -> bytes:
-    if not isinstance(row.payload, bytes):
-        return b""
     cause = None if row.caused_by is None else Seq(row.caused_by)
     return codec.chain(
         before,
@@ -186,9 +190,6 @@ def _altered_column(before: bytes, rows: Sequence[Row], place: int, expected_ver
     `at` and `payload` cannot be guessed: they are what is left.
     """
     row = rows[place - 1]
-    for column, kinds in _KINDS.items():
-        if not isinstance(getattr(row, column), kinds):
-            return f"column {column} was changed to {getattr(row, column)!r}"
     following = rows[place] if place < len(rows) else None
     if following is not None and _chained(_chained(before, row), following) == following.digest:
         return "column digest was changed"
@@ -208,7 +209,7 @@ def _altered_column(before: bytes, rows: Sequence[Row], place: int, expected_ver
         return "column at was changed: it goes back"
     try:
         codec.decode(row.name, row.payload_version, row.payload)
-    except (UnknownEvent, TypeError):
+    except UnknownEvent:
         return "column payload was changed: it cannot be decoded"
     return "column payload or at was changed"
 
