@@ -14,6 +14,7 @@ from eventsourcing.persistence import PersistenceError
 
 from kquant.events import codec
 from kquant.events.base import Recorded, UnknownEvent
+from kquant.journal._disk import sync_folder
 from kquant.journal.port import JournalError
 from kquant.journal.recorder import SELECT_ROWS, JournalDatastore, JournalRecorder, Row
 from kquant.values import Micros, Seq
@@ -66,7 +67,7 @@ def create_or_load(folder: Path) -> tuple[JournalRecorder, list[Recorded]]:
         if is_new:
             recorder.create_table()
             for made in (folder, folder.parent):
-                _sync_folder(made)
+                sync_folder(made)
         with datastore.transaction(commit=False) as cursor:
             records = _load(cursor, path, check=True)
     except (sqlite3.Error, PersistenceError, UnicodeDecodeError, OSError) as error:
@@ -217,14 +218,6 @@ def _altered_column(before: bytes, rows: Sequence[Row], place: int, expected_ver
 def _scalar(cursor: _Cursor, statement: str) -> Any:
     cursor.execute(statement)
     return cursor.fetchone()[0]
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _explained(path: Path, error: Exception) -> JournalError:
