@@ -1,0 +1,128 @@
+"""The point-in-time research table: one row a listed stock, only what was known before 07:20 of the day.
+
+Columns (Parquet): code, name, market, sector, kind, halted, administrative, liquidation, warning, overheated, base,
+market_cap (won), per_x100, pbr_x100, roe_bp, sales_growth_bp, op_margin_bp, op_growth_bp, debt_ratio_bp (NULL where no
+statement was filed), statement_filed (YYYY-MM-DD), foreign_net_5d, institution_net_5d, foreign_net_20d,
+institution_net_20d (shares; NULL where unknown), news_count, news_tone (-100..100, NULL without news), closes, volumes,
+highs, lows (lists of daily values, newest last; NULL when unknown), w52_high, w52_low (won; NULL when unknown).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from .model import MarketFileError
+
+TYPES = {
+    "code": "VARCHAR",
+    "name": "VARCHAR",
+    "market": "VARCHAR",
+    "sector": "VARCHAR",
+    "kind": "VARCHAR",
+    "halted": "BOOLEAN",
+    "administrative": "BOOLEAN",
+    "liquidation": "BOOLEAN",
+    "warning": "INTEGER",
+    "overheated": "BOOLEAN",
+    "base": "BIGINT",
+    "market_cap": "BIGINT",
+    "per_x100": "BIGINT",
+    "pbr_x100": "BIGINT",
+    "roe_bp": "BIGINT",
+    "sales_growth_bp": "BIGINT",
+    "op_margin_bp": "BIGINT",
+    "op_growth_bp": "BIGINT",
+    "debt_ratio_bp": "BIGINT",
+    "statement_filed": "VARCHAR",
+    "foreign_net_5d": "BIGINT",
+    "institution_net_5d": "BIGINT",
+    "foreign_net_20d": "BIGINT",
+    "institution_net_20d": "BIGINT",
+    "news_count": "BIGINT",
+    "news_tone": "BIGINT",
+    "closes": "BIGINT[]",
+    "volumes": "BIGINT[]",
+    "highs": "BIGINT[]",
+    "lows": "BIGINT[]",
+    "w52_high": "BIGINT",
+    "w52_low": "BIGINT",
+}
+COLUMNS = tuple(TYPES)
+
+
+class ResearchRow(Struct, frozen=True, kw_only=True):
+    """One stock's row; see the module's docstring for units. None: not known before the day."""
+
+    code: str
+    name: str
+    market: str
+    sector: str
+    kind: str
+    halted: bool
+    administrative: bool
+    liquidation: bool
+    warning: int
+    overheated: bool
+    base: int
+    market_cap: int | None
+    per_x100: int | None
+    pbr_x100: int | None
+    roe_bp: int | None
+    sales_growth_bp: int | None
+    op_margin_bp: int | None
+    op_growth_bp: int | None
+    debt_ratio_bp: int | None
+    statement_filed: str | None
+    foreign_net_5d: int | None
+    institution_net_5d: int | None
+    foreign_net_20d: int | None
+    institution_net_20d: int | None
+    news_count: int
+    news_tone: int | None
+    closes: tuple[int, ...] | None
+    volumes: tuple[int, ...] | None
+    highs: tuple[int, ...] | None
+    lows: tuple[int, ...] | None
+    w52_high: int | None
+    w52_low: int | None
+
+
+def write_parquet(rows: object, path: Path) -> None:
+    """Write the rows (a sequence of ResearchRow) as Parquet."""
+    write_rows(rows, TYPES, path)
+
+
+def write_rows(rows: object, types: dict[str, str], path: Path) -> None:
+    """Write structs as a Parquet file with the given column types; an empty table is written too."""
+    import duckdb  # noqa: PLC0415  playing a generated day needs it here only
+
+    columns = ", ".join(f"{name}: '{kind}'" for name, kind in types.items())
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "rows.jsonl"
+        lines.write_bytes(msgspec.json.Encoder().encode_lines(rows))
+        with duckdb.connect() as connection:
+            connection.execute(
+                f"COPY (SELECT * FROM read_json('{lines}', format='newline_delimited', columns={{{columns}}})) "  # noqa: S608
+                f"TO '{path}' (FORMAT parquet, COMPRESSION zstd)"
+            )
+
+
+def read_parquet(path: Path) -> list[ResearchRow]:
+    """Read a research table. Raises MarketFileError naming the file and what is wrong."""
+    return [msgspec.convert(row, ResearchRow) for row in read_rows(path, COLUMNS)]
+
+
+def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, object]]:
+    """Return a Parquet file's rows as dictionaries of the named columns. Raises MarketFileError."""
+    import duckdb  # noqa: PLC0415
+
+    try:
+        with duckdb.connect() as connection:
+            found = connection.execute(f"SELECT {', '.join(columns)} FROM read_parquet('{path}')").fetchall()  # noqa: S608
+    except duckdb.Error as error:
+        raise MarketFileError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+    return [dict(zip(columns, row, strict=True)) for row in found]
