@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from kquant.events.base import Event
+from kquant.events.scanner import Left
 from kquant.values import Krw, Micros, Score, Shares, Symbol
 
 StockKind = Literal["common", "preferred", "fund", "spac", "reit", "other"]
@@ -144,13 +145,18 @@ class Pick(Struct, frozen=True, kw_only=True):
 
 
 class PicksChosen(Event, frozen=True, kw_only=True, tag="analyzer.picked"):
-    """The daily picks (the request's `daily_picks` table), best first; the first `subscribed` of them claim a slot."""
+    """The daily picks (the request's `daily_picks` table), best first; the first `subscribed` of them claim a slot.
+
+    analysed: stocks in batches that were answered; `unscored` of them have no total.   failed_batches: without a usable
+    answer in time.   left: stocks whose score would have made them a pick, and the filter that dropped each.
+    """
 
     picks: tuple[Pick, ...]
     subscribed: int
     analysed: int
     unscored: int
     failed_batches: int
+    left: tuple[Left, ...] = ()
 
 
 class AnalysisSkipped(Event, frozen=True, kw_only=True, tag="analyzer.skipped"):
