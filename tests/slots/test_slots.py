@@ -1,0 +1,430 @@
+import pytest
+
+from kquant.domain.slots import pending, state_of
+from kquant.events.day import AlertRaised
+from kquant.events.slots import (
+    CapacityLearned,
+    DropWanted,
+    PollingEnded,
+    PollingStarted,
+    RegisterWanted,
+    SlotClaimed,
+    SlotClaimEnded,
+    SlotClaimRenewed,
+    SlotEvicted,
+    SlotSuspected,
+)
+
+from .world import Overfull, World
+
+BARE = {"extra_channels": ()}
+
+
+def codes(letter, count, first=0):
+    return [f"{letter}{number:05d}" for number in range(first, first + count)]
+
+
+def full(**changes):
+    """Ten holdings, twenty picks, ten surges: forty slots, all ticking."""
+    world = World(**(BARE | {"changes_per_minute": 1_000, "low_changes_per_minute": 1_000} | changes))
+    world.connect()
+    world.session()
+    for code in codes("H", 10):
+        world.buy(code)
+    world.pick(*codes("P", 20))
+    world.scan(*codes("S", 10))
+    world.settle()
+    world.tick_all()
+    world.pass_time(60)
+    return world
+
+
+def test_slot_limit_a_41st_subscription_is_never_asked_for():
+    world = full()
+    assert len(world.broker) == 40
+    world.scan(*codes("S", 11))
+    world.settle(5)
+    assert len(world.broker) == 40
+    world.buy("H99999")
+    (evicted, drop) = list(world.said(SlotEvicted | DropWanted))[-2:]
+    assert isinstance(evicted, SlotEvicted)
+    assert isinstance(drop, DropWanted), "drop before make"
+    assert len(world.requests) == 1
+    world.settle()
+    assert len(world.broker) == 40
+    assert "H99999" in world.trades()
+
+
+def test_the_strict_broker_does_refuse_a_41st():
+    world = full()
+    world.broker["X", "trades"] = None  # something else took a slot behind the owner's back
+    world.buy("H99999")
+    with pytest.raises(Overfull):
+        world.settle()
+
+
+def test_priority_eviction_3_gives_way_to_2():
+    world = full(picks_cap=30)
+    world.pick(*codes("P", 21))
+    world.settle()
+    (evicted,) = world.evictions()
+    assert evicted == SlotEvicted(
+        code="S00009", channel="trades", priority=3, for_code="P00020", for_channel="trades", for_priority=2,
+        rule="priority 3 gives way to 2", next_code=None,
+    )  # fmt: skip
+    assert "P00020" in world.trades()
+    assert "S00009" not in world.trades()
+
+
+def test_a_newer_surge_replaces_the_oldest_once_its_dwell_is_over():
+    world = World(**BARE, surges_cap=2)
+    world.connect()
+    world.scan("A")
+    world.settle(10)
+    world.scan("A", "B")
+    world.settle(10)
+    world.scan("C", "B")
+    assert world.requests == []
+    world.pass_time(45)
+    assert [type(fact.event) for fact in world.requests] == [DropWanted]
+    world.settle()
+    assert world.trades() == ["B", "C"]
+    (evicted,) = world.evictions()
+    assert (evicted.code, evicted.for_code, evicted.rule) == ("A", "C", "the oldest surge gives way")
+
+
+def test_an_eviction_names_who_would_have_been_next():
+    world = full(extra_channels=("book",), capacity=40, extra_headroom=0)
+    world.sell("H00000")
+    world.settle(70)
+    assert ("H00001", "book") in world.broker
+    world.buy("N")
+    world.settle()
+    evicted = world.evictions()[-1]
+    assert (evicted.code, evicted.channel, evicted.priority, evicted.next_code) == ("H00001", "book", 4, None)
+
+
+def test_a_new_reason_promotes_in_place_and_touches_no_wire():
+    world = full()
+    before = len(world.said(RegisterWanted | DropWanted))
+    assert next(type(event) for event in world.buy("S00003")) is SlotClaimed
+    assert world.own.stocks["S00003"].priority == 1
+    world.sell("S00003")
+    assert world.own.stocks["S00003"].priority == 3
+    assert len(world.said(RegisterWanted | DropWanted)) == before
+
+
+def test_losing_the_last_claim_releases_the_slot():
+    world = full()
+    world.sell("H00000")
+    world.settle()
+    assert "H00000" not in world.trades()
+    assert world.evictions() == []
+
+
+def test_a_stock_with_an_open_order_counts_as_held():
+    world = full()
+    intent = world.order("S00003")
+    assert world.own.stocks["S00003"].priority == 1
+    world.finish(intent, "S00003")
+    assert world.own.stocks["S00003"].priority == 3
+
+
+def test_portfolio_synchronisation_claims_what_is_held_and_releases_what_is_not():
+    world = World(**BARE)
+    world.day("A", "B")
+    world.connect()
+    world.settle()
+    assert world.trades() == ["A", "B"]
+    world.opened("B", "C")
+    world.session()
+    world.settle(70)
+    assert world.trades() == ["B", "C"]
+    assert sorted(world.own.stocks) == ["B", "C"]
+    registered = [event.code for event in world.said(RegisterWanted)]
+    assert registered.count("B") == 1, "a confirmed holding keeps its slot"
+    world.check_recovery()
+    world.check_verify()
+
+
+def test_reconnection_sends_exactly_the_table_each_once_best_first():
+    world = full()
+    table = set(world.broker)
+    world.lose()
+    assert list(world.said(PollingStarted))[-1].why == "feed down"
+    sent = len(world.said(RegisterWanted))
+    world.connect()
+    world.settle(61)
+    asked = world.said(RegisterWanted)[sent:]
+    assert {(event.code, event.channel) for event in asked} == table == set(world.broker)
+    assert len(asked) == len(table)
+    assert [event.priority for event in asked] == sorted(event.priority for event in asked)
+    assert {event.epoch for event in asked} == {2}
+    assert world.own.polling == {}
+
+
+def test_answers_of_an_old_connection_are_ignored():
+    world = World(**BARE)
+    world.connect()
+    world.buy("A")
+    old = world.requests[0]
+    world.lose()
+    world.connect()
+    from kquant.events.feed import Registered
+
+    world.fact("feed", Registered(epoch=1, code="A", channel="trades", already=False), caused_by=old.seq)
+    assert pending(world.own, world.seen) == ("A", "trades")
+
+
+def test_at_most_one_request_is_unanswered_and_an_arriving_holding_is_next():
+    world = World(**BARE)
+    world.connect()
+    world.pick(*codes("P", 20))
+    assert len(world.requests) == 1
+    world.buy("H")
+    assert len(world.requests) == 1
+    world.ack()
+    assert world.requests[0].event.code == "H"
+
+
+def test_an_unanswered_registration_is_asked_once_more_then_left_to_the_next_epoch():
+    world = World(**BARE)
+    world.connect()
+    world.buy("A")
+    world.unanswered(reached=True)
+    assert state_of(world.own, world.seen, ("A", "trades")) == "sent"
+    world.unanswered(reached=True)
+    assert world.requests == []
+    assert state_of(world.own, world.seen, ("A", "trades")) == "uncertain"
+    assert world.on_wire() == [("A", "trades")], "counted as held"
+    world.pass_time(600)
+    assert world.requests == []
+    world.lose()
+    world.connect()
+    assert len(world.requests) == 1
+
+
+def test_a_tick_is_an_acknowledgement():
+    world = World(**BARE)
+    world.connect()
+    world.buy("A")
+    world.unanswered(reached=True)
+    world.unanswered(reached=True)
+    world.tick("A")
+    assert state_of(world.own, world.seen, ("A", "trades")) == "ticking"
+
+
+def test_uncertain_registrations_leave_less_room():
+    world = World(**BARE, capacity=2)
+    world.connect()
+    world.scan("S")
+    world.unanswered(reached=True)
+    world.unanswered(reached=True)
+    world.scan()
+    world.buy("A")
+    world.settle()
+    world.buy("B")
+    world.settle(5)
+    assert world.trades() == ["A", "S"]
+
+
+def test_an_acknowledged_but_silent_holding_is_suspect_and_renewed_once():
+    world = World(**BARE)
+    world.session()
+    world.connect()
+    world.buy("A")
+    world.settle()
+    world.pass_time(299)
+    assert world.said(SlotSuspected) == []
+    world.pass_time(1)
+    assert len(world.said(SlotSuspected)) == 1
+    world.settle()
+    assert world.trades() == ["A"]
+    world.pass_time(3_000)
+    assert len(world.said(SlotSuspected)) == 1
+    assert world.requests == []
+
+
+def test_silence_outside_the_session_is_no_suspicion():
+    world = World(**BARE)
+    world.connect()
+    world.buy("A")
+    world.settle()
+    world.pass_time(3_000)
+    assert world.said(SlotSuspected) == []
+
+
+def test_an_invalid_key_is_unservable_today_and_a_holding_of_it_is_polled():
+    world = World(**BARE)
+    world.session()
+    world.connect()
+    world.scan("S")
+    world.refuse("invalid_key")
+    assert world.said(SlotClaimEnded)[-1].why == "unservable"
+    world.scan("S")
+    assert "S" not in world.own.stocks
+    world.buy("S")
+    assert world.own.polling == {"S": "unservable"}
+    world.lose()
+    world.connect()
+    assert world.requests == []
+
+
+def test_a_resource_refusal_is_tried_again_after_a_growing_delay():
+    world = World(**BARE)
+    world.connect()
+    world.buy("A")
+    waits = []
+    for _ in range(4):
+        world.refuse("resource")
+        start = world.at
+        while not world.requests:
+            world.pass_time(1)
+        waits.append((world.at - start) // 1_000_000)
+    assert waits == [30, 60, 120, 240]
+
+
+def test_over_capacity_is_learned_for_this_epoch_only_and_tells_a_person():
+    world = World(**BARE)
+    world.broker_limit = 3
+    world.connect()
+    world.pick(*codes("P", 5))
+    world.settle(5)
+    assert world.said(CapacityLearned) == [CapacityLearned(epoch=1, capacity=3)]
+    assert len(world.said(AlertRaised)) == 1
+    world.buy("H")
+    world.settle(5)
+    assert world.trades() == ["H", "P00000", "P00001"]
+    world.lose()
+    world.broker_limit = 40
+    world.connect()
+    world.settle(5)
+    assert len(world.broker) == 6
+
+
+def test_a_fatal_refusal_stops_all_requests_of_the_epoch():
+    world = World(**BARE)
+    world.connect()
+    world.pick("A", "B")
+    world.refuse("fatal")
+    world.pass_time(600)
+    assert world.requests == []
+    assert world.said(AlertRaised)[0].level == "critical"
+
+
+def test_a_surge_ends_thirty_minutes_after_its_last_qualification():
+    world = World(**BARE)
+    world.connect()
+    world.scan("A")
+    world.settle()
+    world.pass_time(600)
+    assert [type(event) for event in world.scan("A")] == [SlotClaimRenewed]
+    world.pass_time(1_799)
+    assert "A" in world.own.stocks
+    world.pass_time(1)
+    assert world.said(SlotClaimEnded)[-1].why == "expired"
+    world.settle()
+    assert world.trades() == []
+
+
+def test_a_waiting_surge_ends_at_the_next_scan_that_does_not_renew_it():
+    world = World(**BARE, capacity=1)
+    world.connect()
+    world.buy("H")
+    world.settle()
+    world.scan("A")
+    assert "A" in world.own.stocks
+    world.scan("B")
+    assert sorted(world.own.stocks) == ["B", "H"]
+    assert world.said(SlotClaimEnded)[-1].why == "not renewed"
+
+
+def test_a_new_pick_list_replaces_the_old():
+    world = World(**BARE)
+    world.connect()
+    world.pick("A", "B")
+    world.settle()
+    world.pass_time(60)
+    world.pick("B", "C")
+    world.settle()
+    assert world.trades() == ["B", "C"]
+
+
+def test_extra_channels_stay_three_below_capacity_and_serve_holdings_first():
+    world = World(capacity=8, extra_channels=("book", "program"), extra_headroom=3)
+    world.connect()
+    world.pick("P")
+    world.buy("H")
+    world.settle()
+    assert set(world.broker) == {
+        ("H", "trades"), ("P", "trades"), ("H", "book"), ("H", "program"), ("P", "book"),
+    }  # fmt: skip
+    world.buy("I")
+    assert isinstance(world.requests[0].event, RegisterWanted), "a newcomer never waits for extras"
+    world.settle(70)
+    assert len(world.broker) == 5
+    assert ("P", "book") not in world.broker
+
+
+def test_a_holding_is_polled_when_not_live_within_two_seconds_and_no_longer_than_that():
+    world = World(**BARE)
+    world.session()
+    world.connect()
+    world.buy("A")
+    world.pass_time(1)
+    assert world.own.polling == {}
+    world.pass_time(1)
+    assert world.said(PollingStarted) == [PollingStarted(code="A", why="not live", every_seconds=3)]
+    world.ack()
+    assert world.said(PollingEnded) == [PollingEnded(code="A", why="live")]
+
+
+def test_a_holding_beyond_capacity_is_polled_and_told():
+    world = World(**BARE, capacity=1)
+    world.session()
+    world.connect()
+    world.buy("A")
+    world.settle()
+    world.pass_time(1)
+    world.buy("B")
+    assert world.own.polling == {"B": "beyond capacity"}
+    assert world.trades() == ["A"], "the incumbent stays"
+    assert len(world.said(AlertRaised)) == 1
+    world.sell("B")
+    assert world.said(PollingEnded)[-1].why == "no longer held"
+
+
+def test_polling_ends_with_the_session():
+    world = World(**BARE)
+    world.session()
+    world.buy("A")
+    assert world.own.polling == {"A": "feed down"}
+    world.session(is_open=False)
+    assert world.own.polling == {}
+
+
+def test_churn_is_bounded_and_priority_1_has_a_reserve():
+    world = World(**BARE, changes_per_minute=8, low_changes_per_minute=2)
+    world.connect()
+    world.scan(*codes("S", 5))
+    world.settle()
+    assert len(world.broker) == 2
+    world.pick(*codes("P", 10))
+    world.settle()
+    assert len(world.broker) == 6
+    world.buy("H1")
+    world.buy("H2")
+    world.buy("H3")
+    world.settle()
+    assert len(world.broker) == 8
+    world.settle(61)
+    assert "H3" in world.trades()
+
+
+def test_an_input_that_changes_nothing_is_answered_with_nothing():
+    world = full()
+    world.settle(60)
+    assert world.tick("H00000") == []
+    assert world.order("H00000")
+    assert world.pick(*codes("P", 20)) == []
+    assert world.session() == []
