@@ -1,1 +1,6 @@
-"""What was known of each stock before the day."""
+"""What was known before the day, and the whole market analysed from it."""
+
+from kquant.gateways.research.gateway import AnalysisGateway, Attachments
+from kquant.gateways.research.table import ResearchError, ResearchRow
+
+__all__ = ["AnalysisGateway", "Attachments", "ResearchError", "ResearchRow"]

@@ -1,1 +1,7 @@
-"""Scorers behind one port; the heuristic needs no key."""
+"""Scorers of scan candidates behind one port, and the gateway that asks them."""
+
+from kquant.gateways.scoring.gateway import ScorerGateway
+from kquant.gateways.scoring.heuristic import HeuristicScorer
+from kquant.gateways.scoring.port import Abstained, Clock, Scored, Scorer
+
+__all__ = ["Abstained", "Clock", "HeuristicScorer", "Scored", "Scorer", "ScorerGateway"]

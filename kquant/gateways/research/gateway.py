@@ -1,0 +1,160 @@
+"""The research gateway: the table of what was known before the day, and batches scored from it. Stream `research`.
+
+Reading and scoring run in one helper process, so the trading process stays free; it is started by the first request
+and ends with the last batch. The table is an attachment: a restarted run scores from the very same bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from kquant.events.analyzer import (
+    BatchFailed,
+    BatchRow,
+    BatchScored,
+    BatchWanted,
+    Coverage,
+    ResearchAnswered,
+    ResearchWanted,
+)
+from kquant.events.base import Event, Recorded, name_of
+from kquant.events.scanner import ReadExpired, ReadFailed
+from kquant.gateways.research import helper
+from kquant.gateways.research.heuristic import MODEL
+from kquant.gateways.scoring.follow import Follower, TooLate
+from kquant.gateways.scoring.port import Clock
+from kquant.journal.port import Journal
+from kquant.values import Krw
+
+T = TypeVar("T")
+
+
+class Attachments(Protocol):
+    """Content-addressed bytes, durable when `put` returns."""
+
+    def put(self, content: bytes) -> str:
+        """Store and return the SHA-256 in hex."""
+
+    def get(self, name: str) -> bytes:
+        """Return what was stored under that hash."""
+
+
+class AnalysisGateway(Follower):
+    """Answers research and batch requests of the analyzer. table: path of the Parquet file for the day."""
+
+    stream = "research"
+    takes = (ResearchWanted, BatchWanted)
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        attachments: Attachments,
+        table: Path,
+        *,
+        changed: Callable[[], None],
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        super().__init__(journal, clock, changed=changed, on_fatal=on_fatal)
+        self._attachments = attachments
+        self._table = table
+        self._pool: ProcessPoolExecutor | None = None
+        self._loaded: dict[str, asyncio.Task[tuple[int, tuple[Coverage, ...]]]] = {}
+        self._batches = 0
+
+    async def close(self) -> None:
+        """Stop following and end the helper process."""
+        await super().close()
+        await self._dismiss()
+
+    async def _answer(self, fact: Recorded) -> Sequence[Event]:
+        match fact.event:
+            case ResearchWanted() as wanted:
+                return [await self._research(wanted)]
+            case BatchWanted() as batch:
+                self._batches += 1
+                try:
+                    return [await self._batch(batch)]
+                finally:
+                    self._batches -= 1
+                    if self._batches == 0:
+                        await self._dismiss()
+            case _:
+                return ()
+
+    async def _research(self, wanted: ResearchWanted) -> Event:
+        what = name_of(ResearchWanted)
+        if self._clock.now() > wanted.valid_until:
+            return ReadExpired(what=what)
+        try:
+            content = await asyncio.to_thread(self._table.read_bytes)
+            name = await asyncio.to_thread(self._attachments.put, content)
+            stocks, coverage = await self._in_time(asyncio.shield(self._load(name, content)), wanted.valid_until)
+        except TooLate:
+            return ReadExpired(what=what)
+        except OSError as error:
+            return ReadFailed(what=what, reason=f"{self._table.name}: {error.strerror}")
+        except Exception as error:  # noqa: BLE001  whatever the table does, the request gets its one outcome
+            await self._forget(error)
+            return ReadFailed(what=what, reason=f"{self._table.name}: {error}")
+        return ResearchAnswered(table=name, stocks=stocks, coverage=coverage)
+
+    async def _batch(self, wanted: BatchWanted) -> Event:
+        if self._clock.now() > wanted.valid_until:
+            return BatchFailed(batch=wanted.batch, why="expired before it was scored")
+        try:
+            rows = await self._in_time(self._rows(wanted), wanted.valid_until)
+        except TooLate:
+            return BatchFailed(batch=wanted.batch, why="not scored in time")
+        except Exception as error:  # noqa: BLE001  whatever the helper does, the request gets its one outcome
+            await self._forget(error)
+            return BatchFailed(batch=wanted.batch, why=f"{type(error).__name__}: {error}")
+        return BatchScored(
+            batch=wanted.batch,
+            rows=rows,
+            model=MODEL,
+            prompt="",
+            answer="",
+            tokens=0,
+            cost_krw=Krw(0),
+            latency_ms=0,
+        )
+
+    async def _rows(self, wanted: BatchWanted) -> tuple[BatchRow, ...]:
+        if wanted.table not in self._loaded:
+            # A run that was started again: the helper is new and knows the table only by its hash.
+            self._load(wanted.table, None)
+        await asyncio.shield(self._loaded[wanted.table])
+        return await self._call(helper.score, wanted.table, wanted.codes)
+
+    def _load(self, name: str, content: bytes | None) -> asyncio.Task[tuple[int, tuple[Coverage, ...]]]:
+        async def load() -> tuple[int, tuple[Coverage, ...]]:
+            known = content if content is not None else await asyncio.to_thread(self._attachments.get, name)
+            return await self._call(helper.load, name, known)
+
+        task = self._loaded[name] = asyncio.get_running_loop().create_task(load())
+        return task
+
+    async def _call(self, function: Callable[..., T], *args: Any) -> T:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                1, mp_context=multiprocessing.get_context("spawn"), initializer=helper.settle_in
+            )
+        return await asyncio.wrap_future(self._pool.submit(function, *args))
+
+    async def _forget(self, error: Exception) -> None:
+        """After a failure the table is loaded anew; a broken helper is replaced."""
+        self._loaded.clear()
+        if isinstance(error, BrokenExecutor):
+            await self._dismiss()
+
+    async def _dismiss(self) -> None:
+        self._loaded.clear()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
