@@ -59,9 +59,10 @@ def points_needed(opens: Ints, highs: Ints, lows: Ints, closes: Ints) -> tuple[I
     Returns (prints needed 1..4, high comes first, first extreme, second extreme). The order chosen is
     one that needs the fewest prints; a bar free to choose visits the nearer extreme of its open first.
     """
+    yes = np.ones(np.shape(opens), dtype=np.bool_)
     nearer = (highs - opens) < (opens - lows)
     high_first = np.where(
-        opens == highs, True, np.where(opens == lows, False, np.where(closes == highs, False, closes == lows))
+        opens == highs, yes, np.where(opens == lows, ~yes, np.where(closes == highs, ~yes, closes == lows))
     )
     free = (opens != highs) & (opens != lows) & (closes != highs) & (closes != lows)
     high_first = np.where(free, nearer, high_first)

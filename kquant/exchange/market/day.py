@@ -1,241 +1,230 @@
-"""A market day as the exchange plays it: read-only, and every answer a pure function of the day and the arguments.
+"""One trading day of the whole market, read-only: prints, quotes, totals, rankings, news.
 
-Asking in any order, or twice, gives equal answers. Prints of a stock are drawn on first touch (`tape.draw_tape`).
+Every method is a pure function of the day's bars and seed; asking twice, or in another order, gives
+the same answer. Seconds are seconds of the day in KST.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
-from .bars import Bars
-from .grid import step_price, tick_size
-from .mixing import Ints, key_of, mix
-from .model import BUYER, Book, DayStats, Indicative, Level, NewsTitle, Print, Program, Quote, RankRow, Stock
-from .research import ResearchRow, write_parquet
+from . import quotes
+from .bars import Bars, check_bars
+from .mixing import Ints
+from .model import (
+    Book,
+    DayStats,
+    Indicative,
+    MarketFileError,
+    NewsTitle,
+    Print,
+    Program,
+    Quote,
+    RankRow,
+    Stock,
+)
 from .tape import StockBars, Tape, draw_tape
 
 MarketFilter = Literal["ALL", "KOSPI", "KOSDAQ"]
-AUCTION_SECONDS = 600
-PRE_OPEN_SECONDS = 1_800
-LEVELS = 10
+VolumeOrder = Literal["volume", "value", "growth"]
+TAPES_KEPT = 256
 
 
 class MarketDay:
-    """One day of the whole market. bars: dense columns, one row a stock, in the order of *stocks*.
+    """The market the exchange plays. Build one with `generate`, `load` or an importer.
 
-    news: oldest first.   research: one row a listed stock, known before the day began.
+    stocks: in listing order, by_code the same by code.   open_second, close_second: of the regular
+    session; the closing call auction is its last ten minutes, the opening one the half hour before it.
+    news: in any order.   research: writes the point-in-time research table to a path.
     """
 
     def __init__(
         self,
+        *,
         day: dt.date,
         prev_day: dt.date,
         seed: int,
         source: Literal["generated", "imported"],
-        stocks: tuple[Stock, ...],
-        bars: Bars,
-        *,
         open_second: int,
         close_second: int,
-        news: tuple[NewsTitle, ...],
-        research: Sequence[ResearchRow],
+        stocks: Sequence[Stock],
+        bars: Bars,
+        news: Sequence[NewsTitle],
+        research: Callable[[Path], None],
     ) -> None:
         self.day = day
         self.prev_day = prev_day
         self.seed = seed
         self.source: Literal["generated", "imported"] = source
-        self.stocks = stocks
-        self.by_code: Mapping[str, Stock] = {stock.code: stock for stock in stocks}
-        self.bars = bars.freeze()
         self.open_second = open_second
         self.close_second = close_second
-        self.headlines = news
-        self.research = research
-        self._rows = {stock.code: row for row, stock in enumerate(stocks)}
-        self._tapes: dict[str, Tape] = {}
-        self._ranks: _Ranks | None = None
+        self.stocks = tuple(stocks)
+        self.by_code = MappingProxyType({stock.code: stock for stock in self.stocks})
+        self.bars = bars.freeze()
+        self._write_research = research
+        if len(self.by_code) != len(self.stocks):
+            raise MarketFileError(f"market day {day}: a stock code occurs twice")
+        check_bars(bars, tuple(s.code for s in self.stocks), f"market day {day}")
+        self._row = {stock.code: i for i, stock in enumerate(self.stocks)}
+        self._slots: int = bars.volume.shape[1]
+        self._tape = lru_cache(maxsize=TAPES_KEPT)(self._draw)
+        self._ranked = lru_cache(maxsize=64)(self._rank)
+        self._static: dict[str, quotes.Static] = {}
+        self._news = sorted(news, key=lambda n: (n.date, n.time, n.id), reverse=True)
+        self._prepare_ranks()
+
+    # -- one stock ------------------------------------------------------------------------------
 
     def tape(self, code: str) -> Tape:
-        """Return all prints of a stock's day. KeyError for a code that is not listed."""
-        tape = self._tapes.get(code)
-        if tape is None:
-            tape = self._tapes[code] = self._draw(code)
-        return tape
+        """All prints of *code*. Raises KeyError for a code that is not listed."""
+        return self._tape(code)
 
     def prints(self, code: str, second: int) -> tuple[Print, ...]:
-        """Return the regular session's prints in [second, second + 1)."""
-        return self.tape(code).prints(second)
+        """Regular-session prints in [second, second + 1), in order.
+
+        The opening match comes within four seconds of the open, the closing match at `close_second`;
+        nothing prints in the closing call auction, a volatility pause or a halt.
+        """
+        return self._tape(code).prints(second)
 
     def stats(self, code: str, second: int) -> DayStats:
-        """Return the day so far, through the end of *second*."""
-        return self.tape(code).stats(second)
+        """Totals through the end of *second*: exactly the fold of the prints so far."""
+        return self._tape(code).stats(second)
 
     def quote(self, code: str, second: int) -> Quote:
-        """Return best bid and ask as of the end of *second*; zeros before the first print."""
-        tape = self.tape(code)
-        row = tape.row_at(second)
-        if row < 0:
-            return Quote(0, 0, 0, 0)
-        stock = self.by_code[code]
-        price, side = tape.last(row)
-        tick = tick_size(price, etp=stock.etp)
-        at_grid = price // tick * tick
-        if side == BUYER:
-            ask = at_grid if at_grid == price else step_price(price, 1, etp=stock.etp)
-            bid = step_price(ask, -1, etp=stock.etp)
-        else:
-            bid = at_grid
-            ask = step_price(bid, 1, etp=stock.etp)
-        size = tape.average_qty()
-        word = mix(key_of(self.seed, "quote", code) ^ (second // 2))
-        if bid >= stock.upper:
-            return Quote(stock.upper, 0, size * (400 + word % 400), 0)
-        if ask <= stock.lower or bid < max(stock.lower, 1):
-            return Quote(0, max(stock.lower, 1), 0, size * (400 + word % 400))
-        if ask > stock.upper:
-            ask, bid = stock.upper, step_price(stock.upper, -1, etp=stock.etp)
-        return Quote(bid, ask, size * (2 + word % 19), size * (2 + (word >> 16) % 19))
+        """Best bid and ask at the end of *second*; zeros where nothing rests (or the stock is halted)."""
+        return quotes.quote(self._hours(), self._quoted(code), self._tape(code), second)
 
     def book(self, code: str, second: int) -> Book:
-        """Return ten levels each way, consistent with the quote."""
-        stock = self.by_code[code]
-        quote = self.quote(code, second)
-        word = key_of(self.seed, "book", code) ^ (second // 2)
-        asks = self._levels(quote.ask, quote.ask_qty, 1, stock, word)
-        bids = self._levels(quote.bid, quote.bid_qty, -1, stock, word ^ 0x5555)
-        return Book(asks, bids, sum(level.qty for level in asks), sum(level.qty for level in bids))
-
-    def _levels(self, price: int, qty: int, step: int, stock: Stock, word: int) -> tuple[Level, ...]:
-        levels = []
-        for place in range(LEVELS):
-            if price <= 0 or price > stock.upper or price < stock.lower:
-                levels.append(Level(0, 0))
-                continue
-            word = mix(word)
-            levels.append(Level(price, qty if place == 0 else max(1, qty * (50 + word % 151) // 100)))
-            price = step_price(price, step, etp=stock.etp)
-        return tuple(levels)
+        """Ten levels each way on the tick grid; its first levels are `quote`."""
+        return quotes.book(self._hours(), self._quoted(code), self._tape(code), second)
 
     def indicative(self, code: str, second: int) -> Indicative:
-        """Return the expected auction price and quantity in the call auctions before the open and before the close."""
-        tape = self.tape(code)
-        if not len(tape):
-            return Indicative(0, 0)
-        if self.open_second - PRE_OPEN_SECONDS <= second < self.open_second and tape.auction_open:
-            _, price, qty = tape.first()
-            return Indicative(price, max(1, qty * (second - self.open_second + PRE_OPEN_SECONDS) // PRE_OPEN_SECONDS))
-        if self.close_second - AUCTION_SECONDS <= second < self.close_second:
-            closing = tape.prints(self.close_second)
-            if closing:
-                return Indicative(closing[-1].price, sum(one.qty for one in closing))
-        return Indicative(0, 0)
-
-    def rank_gainers(self, second: int, market: MarketFilter, limit: int) -> list[RankRow]:
-        """Return the best risers as of the last finished minute, best first, ties by code."""
-        return self._rank(second, market, limit, by_volume=False)
-
-    def rank_volume(self, second: int, market: MarketFilter, limit: int) -> list[RankRow]:
-        """Return the most traded by shares as of the last finished minute, ties by code."""
-        return self._rank(second, market, limit, by_volume=True)
+        """Expected price and quantity in the half hour before the open and the ten minutes before the close."""
+        return quotes.indicative(self._hours(), self._quoted(code), self._tape(code), second)
 
     def program(self, code: str, second: int) -> Program:
-        """Return program trading so far: a steady share of the stock's own buys and sells."""
-        buy_qty, buy_value, sell_qty, sell_value = self.tape(code).sides(second)
-        word = key_of(self.seed, "program", code)
-        bought, sold = 5 + word % 30, 5 + (word >> 8) % 30
-        size = self.tape(code).average_qty()
-        rest = mix(word ^ (second // 10))
-        return Program(
-            sell_qty * sold // 100,
-            sell_value * sold // 100,
-            buy_qty * bought // 100,
-            buy_value * bought // 100,
-            size * (rest % 40),
-            size * ((rest >> 8) % 40),
-        )
+        """Cumulative program trading through the end of *second*; never decreasing, part of the volume."""
+        return quotes.program(self._quoted(code), self._tape(code), second)
+
+    # -- the market -----------------------------------------------------------------------------
+
+    def rank_gainers(self, second: int, market: MarketFilter, limit: int) -> list[RankRow]:
+        """The *limit* stocks risen most against their base, best first, ties by code.
+
+        State as of the last minute finished by *second*; stocks without a trade are not ranked.
+        """
+        return list(self._ranked(self._finished(second), market, "gain")[:limit])
+
+    def rank_volume(self, second: int, market: MarketFilter, limit: int, by: VolumeOrder = "volume") -> list[RankRow]:
+        """The *limit* stocks with most shares (or won, or growth against yesterday) traded so far."""
+        return list(self._ranked(self._finished(second), market, by)[:limit])
 
     def news(self, second: int, code: str | None = None) -> list[NewsTitle]:
-        """Return titles published by then, newest first; of one stock if *code* is given."""
-        moment = (dt.datetime.combine(self.day, dt.time()) + dt.timedelta(seconds=min(second, 86_399))).time()
+        """Headlines published by *second*, newest first; those naming *code* when it is given."""
+        now = (dt.datetime.combine(self.day, dt.time()) + dt.timedelta(seconds=second)).replace(tzinfo=None)
         return [
-            title
-            for title in reversed(self.headlines)
-            if (title.date < self.day or title.time <= moment) and (code is None or code in title.codes)
+            n for n in self._news if dt.datetime.combine(n.date, n.time) <= now and (code is None or code in n.codes)
         ]
 
     def write_research(self, path: Path) -> None:
         """Write the point-in-time research table (`research.COLUMNS`) as Parquet."""
-        write_parquet(self.research, path)
+        self._write_research(path)
 
-    def stock_bars(self, row: int) -> StockBars:
-        """Return the traded bars of the stock in that row."""
-        bars = self.bars
-        slots = np.flatnonzero(bars.volume[row] > 0)
-        seconds = self.open_second + 60 * slots.astype(np.int64)
-        prices = (bars.open[row, slots], bars.high[row, slots], bars.low[row, slots], bars.close[row, slots])
-        return StockBars(seconds, prices, bars.volume[row, slots], bars.value[row, slots], bars.auction[row, slots])
+    @property
+    def all_news(self) -> tuple[NewsTitle, ...]:
+        """Every headline of the day, newest first, published or not."""
+        return tuple(self._news)
+
+    # -- inside ---------------------------------------------------------------------------------
 
     def _draw(self, code: str) -> Tape:
-        row = self._rows[code]
-        return draw_tape(self.stocks[row], self.stock_bars(row), self.seed, self.open_second, self.close_second)
+        row = self._row[code]
+        b = self.bars
+        at = np.flatnonzero(b.volume[row] > 0)
+        prices = (b.open[row, at], b.high[row, at], b.low[row, at], b.close[row, at])
+        second = at * 60 + self.open_second
+        own = StockBars(second, prices, b.volume[row, at], b.value[row, at], b.auction[row, at])
+        return draw_tape(self.stocks[row], own, self.seed, self.close_second)
 
-    def _rank(self, second: int, market: MarketFilter, limit: int, *, by_volume: bool) -> list[RankRow]:
-        if self._ranks is None:
-            self._ranks = _Ranks(self.stocks, self.bars)
-        finished = min((second - self.open_second) // 60, self.bars.volume.shape[1])
-        return [] if finished <= 0 else self._ranks.top(finished - 1, market, limit, by_volume=by_volume)
+    def _hours(self) -> tuple[int, int]:
+        return self.open_second, self.close_second
+
+    def _quoted(self, code: str) -> quotes.Static:
+        static = self._static.get(code)
+        if static is None:
+            static = quotes.static_of(self.by_code[code], self._tape(code), self.seed)
+            self._static[code] = static
+        return static
+
+    def _finished(self, second: int) -> int:
+        """The last slot whose minute is over; -1 before the first one is. The closing match ends at once."""
+        if second >= self.close_second:
+            return self._slots - 1
+        return min((second - self.open_second) // 60 - 1, self._slots - 2)
+
+    def _prepare_ranks(self) -> None:
+        b = self.bars
+        traded = b.volume > 0
+        slot = np.where(traded, np.arange(self._slots, dtype=np.int64), 0)
+        latest = np.maximum.accumulate(slot, axis=1)
+        last = np.take_along_axis(b.close, latest, axis=1)
+        value = np.where(b.value >= 0, b.value, (b.open + b.high + b.low + b.close) // 4 * b.volume)
+        self._last = np.ascontiguousarray(last.T)
+        self._volume = np.ascontiguousarray(np.cumsum(b.volume, axis=1).T)
+        self._value = np.ascontiguousarray(np.cumsum(np.where(traded, value, 0), axis=1).T)
+        self._high = np.ascontiguousarray(np.maximum.accumulate(b.high, axis=1).T)
+        low = np.minimum.accumulate(np.where(traded, b.low, np.iinfo(np.int64).max), axis=1)
+        self._low = np.ascontiguousarray(low.T)
+        self._open = np.take_along_axis(b.open, np.argmax(traded, axis=1)[:, None], axis=1)[:, 0]
+        self._base = np.array([s.base for s in self.stocks], dtype=np.int64)
+        self._prev_volume = np.array([s.prev_volume for s in self.stocks], dtype=np.int64)
+        order = sorted(range(len(self.stocks)), key=lambda i: self.stocks[i].code)
+        self._code_rank = np.empty(len(order), dtype=np.int64)
+        self._code_rank[order] = np.arange(len(order), dtype=np.int64)
+        kospi = np.array([s.market == "KOSPI" for s in self.stocks], dtype=np.bool_)
+        self._members = {"ALL": np.ones(len(order), dtype=np.bool_), "KOSPI": kospi, "KOSDAQ": ~kospi}
+
+    def _rank(self, slot: int, market: MarketFilter, by: VolumeOrder | Literal["gain"]) -> list[RankRow]:
+        if slot < 0:
+            return []
+        if market not in self._members:
+            raise ValueError(f"market {market!r} is not one of ALL, KOSPI, KOSDAQ")
+        last, volume, value = self._last[slot], self._volume[slot], self._value[slot]
+        rows = np.flatnonzero(self._members[market] & (volume > 0))
+        change = last - self._base
+        # Sorting keys are exact: basis points truncate, so ratios are compared at a millionth.
+        if by == "gain":
+            key: Ints = change * 1_000_000 // self._base
+        elif by == "volume":
+            key = volume
+        elif by == "value":
+            key = value
+        else:
+            key = volume * 10_000 // np.maximum(self._prev_volume, 1)
+        best = rows[np.lexsort((self._code_rank[rows], -key[rows]))][:100]
+        columns = (
+            last[best],
+            change[best],
+            _toward_zero(change[best] * 10_000, self._base[best]),
+            volume[best],
+            value[best],
+            self._open[best],
+            self._high[slot][best],
+            self._low[slot][best],
+            self._prev_volume[best],
+        )
+        numbers = zip(*(c.tolist() for c in columns), strict=True)
+        return [RankRow(self.stocks[i].code, *n) for i, n in zip(best.tolist(), numbers, strict=True)]
 
 
-class _Ranks:
-    """Running columns of the whole market, one slot a minute."""
-
-    def __init__(self, stocks: tuple[Stock, ...], bars: Bars) -> None:
-        traded = bars.volume > 0
-        slots = np.arange(bars.volume.shape[1], dtype=np.int64)
-        newest = np.maximum.accumulate(np.where(traded, slots, -1), axis=1)
-        rows = np.arange(len(stocks), dtype=np.int64)[:, None]
-        self.seen = newest >= 0
-        self.last: Ints = np.where(self.seen, bars.close[rows, np.maximum(newest, 0)], 0)
-        self.high: Ints = np.maximum.accumulate(bars.high, axis=1)
-        huge = np.iinfo(np.int64).max
-        self.low: Ints = np.minimum.accumulate(np.where(traded, bars.low, huge), axis=1)
-        self.volume: Ints = np.cumsum(bars.volume, axis=1)
-        mid = (bars.open + bars.high + bars.low + bars.close) // 4 * bars.volume
-        self.value: Ints = np.cumsum(np.where(bars.value >= 0, bars.value, mid), axis=1)
-        first = np.argmax(traded, axis=1)
-        self.open: Ints = bars.open[np.arange(len(stocks)), first]
-        self.base: Ints = np.array([stock.base for stock in stocks], dtype=np.int64)
-        self.stocks = stocks
-        self.order = np.argsort(np.argsort(np.array([stock.code for stock in stocks])))
-        self.markets = np.array([stock.market for stock in stocks])
-
-    def top(self, slot: int, market: MarketFilter, limit: int, *, by_volume: bool) -> list[RankRow]:
-        """Return the best *limit* rows at the end of *slot*."""
-        change = self.last[:, slot] - self.base
-        basis = np.sign(change) * (np.abs(change) * 10_000 // np.maximum(self.base, 1))
-        key = self.volume[:, slot] if by_volume else basis
-        eligible = self.seen[:, slot]
-        if market != "ALL":
-            eligible = eligible & (self.markets == market)
-        chosen = np.flatnonzero(eligible)
-        best = chosen[np.lexsort((self.order[chosen], -key[chosen]))][:limit]
-        return [
-            RankRow(
-                self.stocks[row].code,
-                int(self.last[row, slot]),
-                int(change[row]),
-                int(basis[row]),
-                int(self.volume[row, slot]),
-                int(self.value[row, slot]),
-                int(self.open[row]),
-                int(self.high[row, slot]),
-                int(self.low[row, slot]),
-                self.stocks[row].prev_volume,
-            )
-            for row in best.tolist()
-        ]
+def _toward_zero(number: Ints, by: Ints) -> Ints:
+    result: Ints = np.sign(number) * (np.abs(number) // by)
+    return result

@@ -8,6 +8,7 @@ All randomness is `mixing`; sums run in a fixed order, so a day is the same on e
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from .history import headlines, research_rows
 from .mixing import Flags, Floats, Ints, Stream, below, key_of, normals, quantile, uniforms
 from .model import Kind, Stock
 from .names import ETF_BRANDS, ETF_THEMES, SECTORS, unique_codes, unique_names
+from .research import write_parquet
 
 OPEN_SECOND = 9 * 3600
 CLOSE_SECOND = 15 * 3600 + 30 * 60
@@ -44,16 +46,16 @@ def generate(day: dt.date, seed: int, stocks: int = 2_700) -> MarketDay:
     research = research_rows(key_of(key, "research"), day, listed, lean)
     news = headlines(key_of(key, "news"), day, listed, surges, OPEN_SECOND)
     return MarketDay(
-        day,
-        previous_weekday(day),
-        seed,
-        "generated",
-        listed,
-        bars,
+        day=day,
+        prev_day=previous_weekday(day),
+        seed=seed,
+        source="generated",
         open_second=OPEN_SECOND,
         close_second=CLOSE_SECOND,
+        stocks=listed,
+        bars=bars,
         news=news,
-        research=research,
+        research=partial(write_parquet, research),
     )
 
 

@@ -7,6 +7,7 @@ must not. Everything here is exact 64-bit integer arithmetic, or IEEE additions 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -114,7 +115,7 @@ class Stream:
 
 def quantile(table: tuple[tuple[float, float], ...], at: float) -> float:
     """The value at quantile *at* (0..1) of a piecewise-linear *table* of (quantile, value)."""
-    for (q0, v0), (q1, v1) in zip(table, table[1:], strict=False):
+    for (q0, v0), (q1, v1) in pairwise(table):
         if at <= q1:
             return v0 + (v1 - v0) * ((at - q0) / (q1 - q0))
     return table[-1][1]

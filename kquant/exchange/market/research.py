@@ -10,12 +10,16 @@ highs, lows (lists of daily values, newest last; NULL when unknown), w52_high, w
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from .model import MarketFileError
+
+T = TypeVar("T", bound=Struct)
 
 TYPES = {
     "code": "VARCHAR",
@@ -91,12 +95,12 @@ class ResearchRow(Struct, frozen=True, kw_only=True):
     w52_low: int | None
 
 
-def write_parquet(rows: object, path: Path) -> None:
+def write_parquet(rows: Iterable[ResearchRow], path: Path) -> None:
     """Write the rows (a sequence of ResearchRow) as Parquet."""
     write_rows(rows, TYPES, path)
 
 
-def write_rows(rows: object, types: dict[str, str], path: Path) -> None:
+def write_rows(rows: Iterable[Struct], types: dict[str, str], path: Path) -> None:
     """Write structs as a Parquet file with the given column types; an empty table is written too."""
     import duckdb  # noqa: PLC0415  playing a generated day needs it here only
 
@@ -106,14 +110,22 @@ def write_rows(rows: object, types: dict[str, str], path: Path) -> None:
         lines.write_bytes(msgspec.json.Encoder().encode_lines(rows))
         with duckdb.connect() as connection:
             connection.execute(
-                f"COPY (SELECT * FROM read_json('{lines}', format='newline_delimited', columns={{{columns}}})) "  # noqa: S608
-                f"TO '{path}' (FORMAT parquet, COMPRESSION zstd)"
+                f"COPY (SELECT * FROM read_json({pattern(lines)}, format='newline_delimited', columns={{{columns}}})) "  # noqa: S608
+                f"TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)"
             )
 
 
 def read_parquet(path: Path) -> list[ResearchRow]:
     """Read a research table. Raises MarketFileError naming the file and what is wrong."""
-    return [msgspec.convert(row, ResearchRow) for row in read_rows(path, COLUMNS)]
+    return [convert_row(row, ResearchRow, path) for row in read_rows(path, COLUMNS)]
+
+
+def convert_row(row: Mapping[str, object], kind: type[T], path: Path) -> T:
+    """Return the row as a *kind* of struct. Raises MarketFileError naming the file and the field."""
+    try:
+        return msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        raise MarketFileError(f"{path}: a row for {row.get('code')!r} is wrong: {error}") from None
 
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, object]]:
@@ -122,7 +134,22 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, object]]:
 
     try:
         with duckdb.connect() as connection:
-            found = connection.execute(f"SELECT {', '.join(columns)} FROM read_parquet('{path}')").fetchall()  # noqa: S608
+            found = connection.execute(f"SELECT {', '.join(columns)} FROM read_parquet({pattern(path)})").fetchall()  # noqa: S608
     except duckdb.Error as error:
-        raise MarketFileError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+        raise MarketFileError(f"cannot read {path}: {first_line(error)}") from None
     return [dict(zip(columns, row, strict=True)) for row in found]
+
+
+def literal(path: Path) -> str:
+    """Return the path as an SQL string, for writing to it."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def pattern(path: Path) -> str:
+    """Return the path as an SQL string for reading, where duckdb would take `[`, `*` and `?` for wildcards."""
+    return literal(Path("".join(f"[{sign}]" if sign in "[*?" else sign for sign in str(path))))
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of a library's message, which may have many."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

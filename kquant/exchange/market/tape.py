@@ -135,7 +135,7 @@ def _running_totals(second: Ints, price: Ints, qty: Ints, side: Ints) -> Ints:
     return table
 
 
-def draw_tape(stock: Stock, bars: StockBars, seed: int, open_second: int, close_second: int) -> Tape:
+def draw_tape(stock: Stock, bars: StockBars, seed: int, close_second: int) -> Tape:
     """Draw the day's prints of *stock* from its traded *bars*; a pure function of its arguments."""
     key = key_of(seed, "prints", stock.code)
     needed, _, first, second_extreme = points_needed(bars.open, bars.high, bars.low, bars.close)
@@ -157,7 +157,7 @@ def draw_tape(stock: Stock, bars: StockBars, seed: int, open_second: int, close_
     auction[starts[bars.auction]] = True
     auction |= single[bar_of]
     qty = _quantities(bars, counts, starts, bar_of, price, auction & ~single[bar_of], key)
-    second = _seconds(bars, starts, bar_of, single, open_second, key)
+    second = _seconds(bars, starts, bar_of, single, key)
     return Tape(second, price, qty, _sides(price, auction, stock, key))
 
 
@@ -241,7 +241,7 @@ def _tilt(bars: StockBars, starts: Ints, bar_of: Ints, price: Ints, weight: Ints
     return np.maximum((weight.astype(np.float64) * 16.0 * factor).astype(np.int64), 1)
 
 
-def _seconds(bars: StockBars, starts: Ints, bar_of: Ints, single: Flags, open_second: int, key: int) -> Ints:
+def _seconds(bars: StockBars, starts: Ints, bar_of: Ints, single: Flags, key: int) -> Ints:
     """Seconds of day: spread over the minute in order; a single-price match comes first in its own."""
     within = below(key_of(key, 6), len(bar_of), 60)
     # An auction ends a little after the hour; continuous trading follows it.
