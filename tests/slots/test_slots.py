@@ -428,3 +428,58 @@ def test_an_input_that_changes_nothing_is_answered_with_nothing():
     assert world.order("H00000")
     assert world.pick(*codes("P", 20)) == []
     assert world.session() == []
+
+
+def test_a_pick_beyond_the_cap_gives_way_to_picks_and_never_to_a_surge():
+    world = World(**BARE, capacity=3, picks_cap=1, surges_cap=2)
+    world.connect()
+    world.pick("A", "B")
+    world.settle()
+    world.buy("B")
+    world.scan("S")
+    world.settle()
+    assert world.trades() == ["A", "B", "S"]
+    world.pass_time(100)
+    world.sell("B")
+    world.scan("S", "T")
+    world.settle(5)
+    assert [(event.code, event.for_code, event.rule) for event in world.evictions()] == [("B", "A", "beyond the cap")]
+    assert world.trades() == ["A", "S", "T"]
+
+
+def test_a_pick_of_better_rank_does_not_evict_a_pick_of_the_same_list():
+    world = World(**BARE, capacity=2)
+    world.connect()
+    world.pick("A", "B", "C")
+    world.refuse("resource")
+    world.settle(120)
+    assert world.trades() == ["B", "C"]
+    assert world.evictions() == []
+
+
+def test_a_holding_gets_past_a_registration_that_stays_uncertain():
+    world = World(**BARE, capacity=3)
+    world.connect()
+    world.scan("S")
+    world.unanswered(reached=True)
+    world.unanswered(reached=True)
+    world.scan()
+    world.pass_time(300 * 6)
+    world.pick("P")
+    world.settle()
+    world.buy("A")
+    world.settle()
+    world.buy("B")
+    world.settle()
+    assert world.trades() == ["A", "B", "S"]
+    assert [(event.code, event.for_code) for event in world.evictions()] == [("P", "B")]
+
+
+def test_several_arriving_holdings_evict_the_worst_ranked_first():
+    world = full()
+    world.buy("X")
+    world.buy("Y")
+    world.buy("Z")
+    world.settle()
+    assert [event.code for event in world.evictions()] == ["S00009", "S00008", "S00007"]
+    assert [event.next_code for event in world.evictions()] == [None, "S00007", None]

@@ -11,7 +11,7 @@ from kquant.domain.slots.wire import Table
 from kquant.events.analyzer import PicksChosen
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmSet, AlertRaised
-from kquant.events.feed import RegistrationRefused
+from kquant.events.feed import FirstTick, RegistrationRefused
 from kquant.events.scanner import ScanCompleted
 from kquant.events.slots import (
     CapacityLearned,
@@ -70,6 +70,8 @@ class _Decide:
 
     def __call__(self, own: Own, seen: Seen, fact: Recorded, settings: Settings) -> Sequence[Event]:
         """Return what follows from an input; `()` when nothing does."""
+        if isinstance(fact.event, FirstTick) and not _matters(own, seen, fact.event, fact.at):
+            return ()
         rules = settings.slots
         turn = _Turn(own, seen, fact, rules)
         _claim_holdings(turn)
@@ -90,6 +92,12 @@ class _Decide:
             _poll(turn, table)
         _set_alarm(turn)
         return turn.out
+
+
+def _matters(own: Own, seen: Seen, tick: FirstTick, at: Micros) -> bool:
+    """Tell whether a first tick can change anything: it made an uncertain registration certain, just now."""
+    wire = seen.wire.get((tick.code, tick.channel))
+    return tick.code in own.polling or (wire is not None and wire.at == at)
 
 
 def _claim_holdings(turn: _Turn) -> None:
@@ -193,6 +201,8 @@ def _why_polled(turn: _Turn, table: Table, code: Symbol, since: Micros) -> str |
         return None
     if not turn.servable(code):
         return "unservable"
+    if wire is not None and wire.refusals > 0:
+        return "refused"
     if not table.fits(code):
         return "beyond capacity"
     if code in turn.own.polling:

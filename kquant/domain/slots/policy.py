@@ -53,7 +53,7 @@ class Wish(Struct, frozen=True, gc=False):
 class SlotPolicy(Protocol):
     """Returns the registrations that ought to be, best first and never more than *capacity*, each at most once.
 
-    incumbents: stocks whose trades the broker holds or may hold.   unservable: registrations it refuses today.
+    incumbents: stocks whose trades the broker holds or may hold.   unservable: registrations it refuses, today or for now.
     """
 
     def __call__(

@@ -60,10 +60,13 @@ class Table:
         """Return what ought to be, cut by what the broker may hold and nobody can drop before the next epoch."""
         if self._desired is None:
             incumbents = {code: None for code, channel in self.on if channel == "trades"}
+            # What the broker refuses for now keeps nobody else out.
+            waiting = [key for key, wire in self.seen.wire.items() if not self._retry(wire.refusals, wire.refused_at)]
+            barred = self.seen.unservable | dict.fromkeys(waiting) if waiting else self.seen.unservable
             stuck = [key for key in self.on if self.seen.wire[key].unanswered >= STUCK]
             room = self.capacity
             while True:
-                wishes = self.policy(self.own.stocks, incumbents, self.seen.unservable, self.rules, room)
+                wishes = self.policy(self.own.stocks, incumbents, barred, self.rules, room)
                 wanted = {(wish.code, wish.channel) for wish in wishes}
                 left = max(0, self.capacity - sum(1 for key in stuck if key not in wanted))
                 if left >= room:
@@ -83,7 +86,7 @@ class Table:
         for wish in self.desired():
             key = (wish.code, wish.channel)
             wire = self.seen.wire.get(key, NOTHING)
-            if wire.held == "yes" or wire.unanswered >= STUCK or not self._retry(wire.refusals, wire.refused_at):
+            if wire.held == "yes" or wire.unanswered >= STUCK:
                 continue
             if wire.held == "no" and self._full_for(wish):
                 victims = [] if wish.priority == EXTRA else self._victims(wish)
