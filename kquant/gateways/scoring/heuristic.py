@@ -4,7 +4,8 @@ Each part is a weighted mean of signals worth 0 to 100; a signal whose fact is m
 
 | part        | most | signals (weight)                                                                             |
 |-------------|------|----------------------------------------------------------------------------------------------|
-| persistence | 30   | cycles seen in a row (2), rise kept (3): how much of the day's best rise is left             |
+| persistence | 30   | cycles seen in a row (2), rise kept (3): how much of the day's best rise is left; both in    |
+|             |      | proportion below a rise of 4 %, since there is no surge to persist                           |
 | volume      | 20   | the day's volume against yesterday's by this time (2), turnover (2), place by volume (1)     |
 | momentum    | 30   | rise today (3), rise since the last cycle (3), price against the open (2)                    |
 | risk        | 20   | rise kept (3), room below the limit (3), turnover (2), minutes since the open (1)            |
@@ -27,12 +28,14 @@ KEPT: Curve = ((30, 0), (60, 35), (80, 70), (100, 100))
 VOLUME_RATIO: Curve = ((50, 0), (100, 30), (300, 75), (800, 100))
 TURNOVER_MN: Curve = ((300, 0), (2_000, 30), (10_000, 65), (50_000, 100))
 VOLUME_PLACE: Curve = ((1, 100), (10, 80), (20, 60), (50, 40))
-RISE_BP: Curve = ((-500, 0), (0, 20), (500, 60), (1_000, 85), (1_800, 100), (2_600, 75))
+RISE_BP: Curve = ((-500, 0), (0, 15), (500, 55), (1_000, 85), (1_800, 100), (2_600, 75))
 STEP_BP: Curve = ((-100, 0), (-20, 35), (0, 50), (30, 75), (120, 100))
 FROM_OPEN_BP: Curve = ((-500, 0), (0, 35), (500, 80), (1_200, 100))
 ROOM_BP: Curve = ((0, 0), (400, 20), (1_200, 70), (2_000, 100))
 AGE_MIN: Curve = ((0, 20), (10, 60), (30, 100))
 LIMIT_BP = 3_000
+SURGE_BP = 400
+"""A rise from which it counts as a surge in full."""
 DAY_SHARE: Curve = ((0, 20), (5, 60), (30, 200), (90, 380), (180, 560), (300, 740), (360, 850), (390, 1_000))
 """Minutes since the open to the thousandths of a day's volume usually traded by then."""
 
@@ -62,7 +65,8 @@ def score_facts(facts: ScanFacts) -> Scored | Abstained:
     kept_points = None if kept is None else along(KEPT, kept)
     turnover_points = along(TURNOVER_MN, turnover_mn)
     place = facts.volume_rank
-    persistence = mean_of_known(((along(CYCLES, facts.cycles_seen), 2), (kept_points, 3)))
+    steady = mean_of_known(((along(CYCLES, facts.cycles_seen), 2), (kept_points, 3)))
+    persistence = None if steady is None else steady * max(0, min(SURGE_BP, facts.change_bp)) // SURGE_BP
     volume = mean_of_known(
         (
             (None if ratio is None else along(VOLUME_RATIO, ratio), 2),
