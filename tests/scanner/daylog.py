@@ -92,6 +92,10 @@ class Drive:
     def said(self, kind: type[Event]) -> list[Any]:
         return [fact.event for fact in self.journal.read(Seq(0), 100_000) if isinstance(fact.event, kind)]
 
+    def said_at(self, kind: type[Event]) -> Seq:
+        """Return the seq of the last such event."""
+        return [fact.seq for fact in self.facts() if isinstance(fact.event, kind)][-1]
+
     def facts(self) -> list[Recorded]:
         return list(self.journal.read(Seq(0), 100_000))
 
