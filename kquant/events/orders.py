@@ -172,12 +172,17 @@ class OrderFinished(Event, frozen=True, kw_only=True, tag="orders.finished"):
 
 
 class ExternalOrderSeen(Event, frozen=True, kw_only=True, tag="orders.external_seen"):
-    """An order of the account that is not ours: recorded, counted, never touched."""
+    """An order of the account that is not ours: recorded, counted, never touched.
+
+    filled_qty, filled_amount_krw: what it had filled before the day's first listing; the opening balance holds that.
+    """
 
     order_no: str
     code: Symbol
     side: Side
     qty: Shares
+    filled_qty: Shares = Shares(0)
+    filled_amount_krw: Krw = Krw(0)
 
 
 class CancelWanted(Event, frozen=True, kw_only=True, tag="orders.cancel_wanted"):
