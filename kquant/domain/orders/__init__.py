@@ -1,0 +1,76 @@
+"""The owner of intents, limits, exits and the halt. Events and recovery follow C0: written first, sent at most once."""
+
+from __future__ import annotations
+
+from kquant.domain.orders.decide import decide
+from kquant.domain.orders.seen import Seen, observe
+from kquant.domain.orders.state import Own, evolve
+from kquant.domain.owner import Owner
+from kquant.events.analyzer import ListingAnswered
+from kquant.events.day import AlarmRang, DayOpened, HaltOrdered, JobDue, OwnerParked, ResumeOrdered
+from kquant.events.feed import FeedConnected, NoticeReceived, NoticeUnreadable
+from kquant.events.market import BarsClosed, TriggerFired
+from kquant.events.orders import (
+    CancelAccepted,
+    CancelRefused,
+    CancelUnknown,
+    ExecutionsListed,
+    OrderAccepted,
+    OrderBlocked,
+    OrderExpired,
+    OrderRefused,
+    OrderSendStarted,
+    OrderUnknown,
+)
+from kquant.events.pipeline import BuySignalled
+from kquant.events.portfolio import (
+    CashMoved,
+    PortfolioAdjusted,
+    PortfolioOpened,
+    PositionChanged,
+    PositionClosed,
+    PositionOpened,
+)
+from kquant.events.scanner import ReadExpired, ReadFailed
+
+STREAM = "orders"
+
+ORDERS: Owner[Own, Seen] = Owner(
+    stream=STREAM,
+    reacts=(
+        BuySignalled,
+        TriggerFired,
+        PortfolioOpened,
+        PositionOpened,
+        PositionChanged,
+        PositionClosed,
+        OrderAccepted,
+        OrderRefused,
+        OrderUnknown,
+        OrderExpired,
+        OrderBlocked,
+        CancelAccepted,
+        CancelRefused,
+        CancelUnknown,
+        ExecutionsListed,
+        ReadFailed,
+        ReadExpired,
+        NoticeReceived,
+        NoticeUnreadable,
+        FeedConnected,
+        AlarmRang,
+        DayOpened,
+        JobDue,
+        HaltOrdered,
+        ResumeOrdered,
+        OwnerParked,
+    ),
+    observes=(ListingAnswered, OrderSendStarted, CashMoved, PortfolioAdjusted, BarsClosed),
+    own=Own(),
+    seen=Seen(),
+    decide=decide,
+    evolve=evolve,
+    observe=observe,
+)
+
+__all__ = ["ORDERS", "STREAM", "Own", "Seen"]

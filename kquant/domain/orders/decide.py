@@ -1,0 +1,225 @@
+"""What `orders` does about each input. Sends happen in the gateway; here an intent is written down first (O1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kquant.domain.orders import exits, listing, risk
+from kquant.domain.orders.draft import Draft
+from kquant.domain.orders.lifecycle import Order, Outcome
+from kquant.domain.orders.seen import Seen
+from kquant.domain.orders.sizing import with_costs
+from kquant.domain.orders.state import Own
+from kquant.events.base import Event, Recorded
+from kquant.events.day import AlarmRang, AlertRaised, DayOpened, HaltOrdered, JobDue, OwnerParked, ResumeOrdered
+from kquant.events.feed import FeedConnected, NoticeReceived, NoticeUnreadable
+from kquant.events.market import TriggerFired
+from kquant.events.orders import (
+    CancelAccepted,
+    CancelRefused,
+    CancelUnknown,
+    EntriesHalted,
+    EntriesResumed,
+    ExecutionsListed,
+    OrderAccepted,
+    OrderBlocked,
+    OrderBound,
+    OrderDenied,
+    OrderExpired,
+    OrderIntended,
+    OrderRefused,
+    OrderUnknown,
+)
+from kquant.events.pipeline import BuySignalled
+from kquant.events.portfolio import PortfolioOpened, PositionChanged, PositionClosed, PositionOpened
+from kquant.events.scanner import ReadExpired, ReadFailed
+from kquant.krx import costs_on
+from kquant.settings import Settings
+from kquant.values import SECOND_US, IntentId, Micros, Symbol, to_kst
+
+FINAL_AFTER_US = 40 * SECOND_US
+"""An auction may end up to 30 s late: a listing asked for this long after the close is final."""
+AGAIN_US = SECOND_US
+LONGEST_POLL_SECONDS = 60
+GUARDED = frozenset({"orders", "portfolio", "slots"})
+"""Owners without which no new position is opened."""
+
+
+def decide(own: Own, seen: Seen, fact: Recorded, settings: Settings) -> Sequence[Event]:
+    """Return what follows from one input."""
+    draft = Draft(own, seen, fact, settings)
+    match fact.event:
+        case BuySignalled():
+            _signal(draft, fact.event)
+        case TriggerFired():
+            exits.fired(draft, fact.event)
+        case PositionOpened(code=code) | PositionChanged(code=code) | PositionClosed(code=code):
+            exits.tend(draft, code)
+        case ExecutionsListed() if seen.outcome_at == fact.seq:
+            listing.apply(draft, fact.event.rows)
+            _poll_on(draft)
+        case ReadFailed() | ReadExpired() if seen.outcome_at == fact.seq:
+            _poll_on(draft)
+        case NoticeReceived() | NoticeUnreadable():
+            draft.ask("notice")
+        case FeedConnected(epoch=epoch) if epoch > 1 and seen.cash_krw is not None:
+            # Notices missed while the feed was down are never repeated.
+            draft.ask("feed reconnected")
+        case AlarmRang(alarm=alarm):
+            _rang(draft, alarm)
+        case _:
+            _answered(draft)
+    return draft.events
+
+
+def _answered(draft: Draft) -> None:
+    """The gateway's outcomes, the day and the operator."""
+    match draft.fact.event:
+        case OrderAccepted():
+            _accepted(draft, draft.fact.event)
+        case OrderRefused(intent=intent):
+            _not_sent(draft, intent, "refused")
+        case OrderExpired(intent=intent):
+            _not_sent(draft, intent, "expired")
+        case OrderBlocked(intent=intent):
+            _not_sent(draft, intent, "blocked")
+        case OrderUnknown(intent=intent, why=why):
+            order = draft.own.orders.get(intent)
+            if order is not None and order.state == "intended":
+                text = f"{order.side} {order.qty} {order.code}: it is unknown whether it was placed ({why})"
+                draft.emit(AlertRaised(level="warning", text=text))
+                draft.ask("order unknown")
+        case CancelAccepted() | CancelRefused() | CancelUnknown():
+            draft.ask("cancel answered")
+        case _:
+            _day(draft)
+
+
+def _day(draft: Draft) -> None:
+    match draft.fact.event:
+        case DayOpened(reconciled_before=False, day_before=before) if before:
+            _halt(draft, f"the day before ({before}) was not reconciled")
+        case PortfolioOpened():
+            draft.ask("opening")
+        case HaltOrdered(who=who, reason=reason):
+            _halt(draft, f"{who}: {reason}")
+        case ResumeOrdered(who=who, reason=reason) if draft.own.halted is not None:
+            draft.emit(EntriesResumed(reason=f"{who}: {reason}"))
+        case OwnerParked(owner=owner, seq=seq) if owner in GUARDED:
+            _halt(draft, f"{owner} could not answer seq {seq}")
+        case JobDue(job="flatten") if draft.settings.exits.flat_at_close:
+            _flatten(draft)
+        case JobDue(job="session_closed"):
+            hours = draft.seen.hours
+            after = draft.at if hours is None else max(draft.at, hours.close_at)
+            draft.ask("session closed")
+            draft.wake("final", after + FINAL_AFTER_US)
+
+
+def _halt(draft: Draft, reason: str) -> None:
+    if draft.own.halted is None:
+        draft.emit(EntriesHalted(reason=reason))
+
+
+def _signal(draft: Draft, signal: BuySignalled) -> None:
+    """Deny a buy by the first limit it meets, or write the intent down."""
+    costs = costs_on(to_kst(draft.at).date().isoformat(), draft.settings.krx.costs)
+    case = risk.case_of(draft.own, draft.seen, draft.settings, costs, signal, draft.at)
+    breach = risk.breach_of(case)
+    if breach is not None:
+        draft.emit(
+            OrderDenied(
+                code=signal.code,
+                side="buy",
+                rule=breach.rule,
+                value=breach.value,
+                limit=breach.limit,
+                decision=draft.fact.seq,
+            )
+        )
+        return
+    qty = risk.size(case)
+    draft.emit(
+        OrderIntended(
+            intent=IntentId(draft.own.last_intent + 1),
+            code=signal.code,
+            name=signal.name,
+            side="buy",
+            qty=qty,
+            kind="limit",
+            price=case.price,
+            reason="signal",
+            decision=draft.fact.seq,
+            reserved_krw=with_costs(qty, case.price, costs),
+            valid_until=Micros(draft.at + draft.settings.risk.order_valid_seconds * SECOND_US),
+        )
+    )
+
+
+def _accepted(draft: Draft, event: OrderAccepted) -> None:
+    order = draft.own.orders.get(event.intent)
+    if order is None or order.order_no or not (order.state == "intended" or order.outcome == "not_placed"):
+        return
+    if event.order_no in draft.own.by_number or event.order_no in draft.own.externals:
+        draft.freeze(order.code, f"order number {event.order_no} was given to intent {order.intent} and to another")
+        return
+    draft.emit(OrderBound(intent=event.intent, order_no=event.order_no, branch=event.branch))
+    if order.side == "buy":
+        draft.wake(f"rest.{order.intent}", draft.at + draft.settings.risk.resting_seconds * SECOND_US)
+    _poll_soon(draft)
+    if draft.seen.notice_seq > 0:
+        _catch_up(draft, order)
+
+
+def _catch_up(draft: Draft, order: Order) -> None:
+    """A fill can be told before the answer of its order: look at the list once more at once."""
+    sent = draft.seen.sent_seq.get(order.intent)
+    if sent is not None and draft.seen.notice_seq > sent:
+        draft.ask("notice before the answer")
+
+
+def _not_sent(draft: Draft, intent: IntentId, outcome: Outcome) -> None:
+    order = draft.own.orders.get(intent)
+    if order is not None and order.state == "intended" and intent not in draft.seen.doubts:
+        draft.finish(order, outcome)
+
+
+def _rang(draft: Draft, alarm: str) -> None:
+    name, _, key = alarm.partition(".")
+    if name in ("poll", "final"):
+        draft.ask(name)
+    elif name == "exit":
+        code = Symbol(key)
+        if draft.held(code) is not None and draft.lags(code):
+            exits.postpone(draft, code)
+        else:
+            exits.tend(draft, code)
+    elif name == "rest":
+        order = draft.own.orders.get(IntentId(int(key)))
+        if order is not None and order.state == "working":
+            draft.cancel(order)
+
+
+def _poll_soon(draft: Draft) -> None:
+    draft.wake("poll", draft.at + draft.settings.risk.executions_every_seconds * SECOND_US)
+
+
+def _poll_on(draft: Draft) -> None:
+    """Ask again while anything works or is unknown, after a failure, and when a notice came after the request."""
+    every, failures = draft.settings.risk.executions_every_seconds, draft.seen.failures
+    asked = draft.fact.caused_by
+    if failures:
+        draft.wake("poll", draft.at + min(every << min(failures, 6), LONGEST_POLL_SECONDS) * SECOND_US)
+    elif asked is not None and max(draft.seen.notice_seq, draft.seen.final_seq) > asked:
+        draft.wake("poll", draft.at + AGAIN_US)
+    elif any(order.state == "working" or order.intent in draft.seen.doubts for order in draft.own.live_orders()):
+        _poll_soon(draft)
+
+
+def _flatten(draft: Draft) -> None:
+    """Sell every position before the close and cancel what would open new ones."""
+    for order in draft.own.live_orders():
+        if order.side == "buy":
+            draft.cancel(order)
+    for code in sorted(draft.seen.positions):
+        exits.sell(draft, code, "flatten")

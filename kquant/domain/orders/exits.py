@@ -1,0 +1,152 @@
+"""Exits: stop, target and trailing triggers for every position, and the sell that follows one of them."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kquant.domain.orders.draft import Draft, exit_delay
+from kquant.domain.orders.seen import Held
+from kquant.domain.orders.sizing import BP
+from kquant.events.market import TriggerFired
+from kquant.events.orders import IntentReason, OrderIntended, TriggerArmed, TriggerDisarmed, TriggerKind
+from kquant.krx import TickBand, round_to_tick
+from kquant.settings import ExitSettings
+from kquant.values import SECOND_US, BasisPoints, IntentId, Krw, Micros, Symbol, TriggerId
+
+
+class Level(Struct, frozen=True, kw_only=True):
+    """A trigger as it should be armed; fields as in `orders.trigger_armed`."""
+
+    kind: TriggerKind
+    price: Krw
+    trail_bp: BasisPoints
+    high: Krw
+
+
+def levels_of(held: Held, exits: ExitSettings, bands: tuple[TickBand, ...]) -> tuple[Level, ...]:
+    """Return the triggers of a position: from its average cost, on the tick grid (stop down, target up).
+
+    A trailing stop starts at the higher of the average and the highest trade known. A rate of 0 leaves one out.
+    """
+    found: list[Level] = []
+    cost, qty = held.cost_krw, held.qty
+    stop = Krw(cost * (BP - exits.stop_loss_bp) // (qty * BP))
+    if exits.stop_loss_bp and stop > 0:
+        found.append(_level("stop", round_to_tick(stop, "buy", bands)))
+    target = Krw(-(-cost * (BP + exits.take_profit_bp) // (qty * BP)))
+    if exits.take_profit_bp and target > 0:
+        found.append(_level("target", round_to_tick(target, "sell", bands)))
+    high = Krw(max(-(-cost // qty), held.high))
+    start = Krw(high * (BP - exits.trailing_bp) // BP)
+    if exits.trailing_bp and start > 0:
+        price = round_to_tick(start, "buy", bands)
+        found.append(Level(kind="trailing", price=price, trail_bp=BasisPoints(exits.trailing_bp), high=high))
+    return tuple(found)
+
+
+def _level(kind: TriggerKind, price: Krw) -> Level:
+    return Level(kind=kind, price=price, trail_bp=BasisPoints(0), high=Krw(0))
+
+
+def tend(draft: Draft, code: Symbol) -> None:
+    """Bring a stock's exits in line with its position: arm, arm anew where a level moved, disarm, or flatten."""
+    held = draft.held(code)
+    if held is None:
+        disarm(draft, code, None)
+        draft.forget(f"exit.{code}")
+        return
+    waits = draft.is_pending(f"exit.{code}") or draft.own.live_order(code, "sell") is not None
+    if waits or draft.seen.is_closed or draft.lags(code):
+        return
+    if draft.seen.is_flattening and draft.settings.exits.flat_at_close:
+        sell(draft, code, "flatten")
+        return
+    wanted = levels_of(held, draft.settings.exits, draft.settings.krx.ticks)
+    armed = {one.kind: one for one in draft.own.armed.get(code, ())}
+    for level in wanted:
+        known = armed.pop(level.kind, None)
+        # A trailing stop follows the market by itself: arming it anew would only forget its high.
+        if known is not None and known.trail_bp == level.trail_bp and (level.trail_bp or known.price == level.price):
+            continue
+        if known is not None:
+            draft.emit(TriggerDisarmed(trigger=known.trigger, code=code))
+        draft.emit(
+            TriggerArmed(
+                trigger=TriggerId(draft.own.last_trigger + 1),
+                code=code,
+                kind=level.kind,
+                price=level.price,
+                trail_bp=level.trail_bp,
+                high=level.high,
+            )
+        )
+    for left in armed.values():
+        draft.emit(TriggerDisarmed(trigger=left.trigger, code=code))
+
+
+def disarm(draft: Draft, code: Symbol, spared: TriggerId | None) -> None:
+    """Disarm the stock's triggers, all but the one that fired."""
+    for one in draft.own.armed.get(code, ()):
+        if one.trigger != spared:
+            draft.emit(TriggerDisarmed(trigger=one.trigger, code=code))
+
+
+def fired(draft: Draft, event: TriggerFired) -> None:
+    """Sell on an armed trigger; a firing of one no longer armed is answered with nothing."""
+    for one in draft.own.armed.get(event.code, ()):
+        if one.trigger == event.trigger:
+            if can_sell(draft, event.code):
+                disarm(draft, event.code, event.trigger)
+                sell(draft, event.code, one.kind)
+            else:
+                disarm(draft, event.code, None)
+                postpone(draft, event.code)
+            return
+
+
+def can_sell(draft: Draft, code: Symbol) -> bool:
+    """Tell whether the whole position can be offered now: session open, nothing pending, every fill booked (O9)."""
+    return (
+        draft.is_session_open()
+        and draft.held(code) is not None
+        and draft.own.live_order(code, "sell") is None
+        and not draft.lags(code)
+    )
+
+
+def postpone(draft: Draft, code: Symbol) -> None:
+    """Look again later if there will be a session to sell in."""
+    if draft.held(code) is None or draft.own.live_order(code, "sell") is not None or draft.seen.is_closed:
+        return
+    hours = draft.seen.hours
+    if hours is not None and draft.at >= hours.close_at:
+        return
+    draft.wake_exit(code, draft.at + exit_delay(draft.own.exit_failures.get(code, 0)))
+
+
+def sell(draft: Draft, code: Symbol, reason: IntentReason) -> None:
+    """Offer the whole position at the market; cancel a buy of it that still works."""
+    held = draft.held(code)
+    if held is None or not can_sell(draft, code):
+        postpone(draft, code)
+        return
+    buying = draft.own.live_order(code, "buy")
+    if buying is not None:
+        draft.cancel(buying)
+    if reason == "flatten":
+        disarm(draft, code, None)
+    draft.emit(
+        OrderIntended(
+            intent=IntentId(draft.own.last_intent + 1),
+            code=code,
+            name=held.name,
+            side="sell",
+            qty=held.qty,
+            kind="market",
+            price=Krw(0),
+            reason=reason,
+            decision=draft.fact.seq,
+            reserved_krw=Krw(0),
+            valid_until=Micros(draft.at + draft.settings.risk.order_valid_seconds * SECOND_US),
+        )
+    )

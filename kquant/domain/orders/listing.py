@@ -1,0 +1,166 @@
+"""The broker's list of the day's orders is the truth about fills: cumulative figures, applied in any order, any often."""
+
+from __future__ import annotations
+
+from kquant.domain.orders.draft import Draft
+from kquant.domain.orders.lifecycle import Order, Outcome
+from kquant.events.orders import Execution, ExternalOrderSeen, OrderBound, OrderFilled
+from kquant.values import SECOND_US, Krw, Micros, Shares, kst_second
+
+BEFORE_SECONDS = 2
+GRACE_SECONDS = 10
+"""A broker's time of an order we sent lies from 2 s before the send to 10 s after its deadline (C0.4)."""
+
+
+def apply(draft: Draft, rows: tuple[Execution, ...]) -> None:
+    """Bind what was unknown, take new fills, end what is over, and note what is not ours."""
+    orders = tuple(row for row in rows if not row.is_cancel)
+    _bind_unknown(draft, orders)
+    for row in orders:
+        intent = draft.own.by_number.get(row.order_no)
+        if intent is not None:
+            _ours(draft, draft.own.orders[intent], row)
+        elif not _may_be_ours(draft, row):
+            _external(draft, row)
+    if is_final(draft):
+        _expire(draft)
+
+
+def is_final(draft: Draft) -> bool:
+    """Tell whether the listing was asked for after the closing auction was surely over."""
+    asked = draft.fact.caused_by
+    return bool(draft.seen.final_seq) and asked is not None and asked > draft.seen.final_seq
+
+
+def _bind_unknown(draft: Draft, rows: tuple[Execution, ...]) -> None:
+    """Find orders whose fate is unknown in the list, or give them up after enough complete listings."""
+    for order in tuple(draft.own.orders.values()):
+        doubt = draft.seen.doubts.get(order.intent)
+        given_up = order.outcome == "not_placed"
+        if doubt is None or order.order_no or not (order.is_live or given_up):
+            continue
+        found = [row for row in rows if row.order_no not in draft.own.by_number and matches(draft, order, row)]
+        found = [row for row in found if row.order_no not in draft.own.externals]
+        if len(found) > 1:
+            numbers = ", ".join(row.order_no for row in found)
+            draft.freeze(order.code, f"intent {order.intent} may be any of the orders {numbers}")
+        elif found:
+            row = found[0]
+            draft.emit(OrderBound(intent=order.intent, order_no=row.order_no, branch=row.branch))
+            bound = draft.own.orders[order.intent]
+            if given_up:
+                draft.alert(f"order {row.order_no} of {order.code} appeared late and is cancelled")
+                if row.leaves_qty:
+                    draft.cancel(bound)
+            elif order.side == "buy":
+                draft.wake(f"rest.{order.intent}", draft.at + draft.settings.risk.resting_seconds * SECOND_US)
+        elif order.is_live:
+            risk = draft.settings.risk
+            listings, waited = draft.seen.listings - doubt.listings, draft.at - doubt.at
+            if listings >= risk.unknown_listings and waited >= risk.unknown_seconds * SECOND_US:
+                draft.freeze(
+                    order.code, f"intent {order.intent} is in none of {listings} listings: presumed not placed"
+                )
+                draft.finish(order, "not_placed")
+
+
+def matches(draft: Draft, order: Order, row: Execution) -> bool:
+    """Tell whether a listed order can be that intent: same stock, side, quantity, kind and price, at the time of it."""
+    same = (row.code, row.side, row.order_qty, row.kind) == (order.code, order.side, order.qty, order.kind)
+    if not same or (order.kind == "limit" and row.price != order.price):
+        return False
+    if row.original_order_no:
+        return False
+    settings = draft.settings
+    sent = draft.seen.sent_at.get(order.intent)
+    started = sent if sent is not None else order.valid_until - settings.risk.order_valid_seconds * SECOND_US
+    hour, minute, second = int(row.time[:2]), int(row.time[2:4]), int(row.time[4:6])
+    placed, first = hour * 3600 + minute * 60 + second, kst_second(Micros(started))
+    latest = first + settings.broker.order_timeout_seconds + GRACE_SECONDS
+    return first - BEFORE_SECONDS <= placed <= latest
+
+
+def _may_be_ours(draft: Draft, row: Execution) -> bool:
+    """Tell whether an unknown number may belong to an intent that is not bound yet: the list can be ahead of answers."""
+    if row.order_no in draft.own.externals:
+        return False
+    live = draft.own.live_order(row.code, row.side)
+    return live is not None and live.state == "intended"
+
+
+def _ours(draft: Draft, order: Order, row: Execution) -> None:
+    if (row.code, row.side) != (order.code, order.side) or row.filled_qty > order.qty:
+        draft.freeze(
+            order.code,
+            f"order {row.order_no} is listed as {row.side} {row.filled_qty} of {row.order_qty} {row.code}, "
+            f"we sent {order.side} {order.qty} {order.code}",
+        )
+        return
+    if row.filled_qty > order.filled_qty:
+        draft.emit(
+            OrderFilled(
+                intent=order.intent,
+                order_no=order.order_no,
+                code=order.code,
+                name=order.name,
+                side=order.side,
+                qty=Shares(row.filled_qty - order.filled_qty),
+                amount_krw=Krw(row.filled_amount - order.filled_amount),
+                filled_qty=row.filled_qty,
+                filled_amount_krw=row.filled_amount,
+                leaves_qty=row.leaves_qty,
+            )
+        )
+    outcome = outcome_of(order, row)
+    if order.is_live and outcome is not None:
+        draft.finish(order, outcome)
+
+
+def outcome_of(order: Order, row: Execution) -> Outcome | None:
+    """Return how the listed order ended, None while it may still fill. The older of two listings never reopens it."""
+    filled = max(row.filled_qty, order.filled_qty)
+    if filled >= order.qty:
+        return "filled"
+    if row.leaves_qty > 0 or filled + row.cancelled_qty + row.rejected_qty < order.qty:
+        return None
+    return "refused" if row.rejected_qty and not row.cancelled_qty else "cancelled"
+
+
+def _external(draft: Draft, row: Execution) -> None:
+    """Note an order placed elsewhere; what it filled before the first listing is in the opening balance."""
+    known = draft.own.externals.get(row.order_no)
+    if known is None:
+        is_first = draft.seen.listings == 1
+        draft.emit(
+            ExternalOrderSeen(
+                order_no=row.order_no,
+                code=row.code,
+                side=row.side,
+                qty=row.order_qty,
+                filled_qty=row.filled_qty if is_first else Shares(0),
+                filled_amount_krw=row.filled_amount if is_first else Krw(0),
+            )
+        )
+        known = draft.own.externals[row.order_no]
+    if row.filled_qty > known.filled_qty:
+        draft.emit(
+            OrderFilled(
+                intent=None,
+                order_no=row.order_no,
+                code=row.code,
+                name=row.name,
+                side=row.side,
+                qty=Shares(row.filled_qty - known.filled_qty),
+                amount_krw=Krw(row.filled_amount - known.filled_amount),
+                filled_qty=row.filled_qty,
+                filled_amount_krw=row.filled_amount,
+                leaves_qty=row.leaves_qty,
+            )
+        )
+
+
+def _expire(draft: Draft) -> None:
+    """After the session every day order is over, whatever the list still shows as open."""
+    for order in draft.own.live_orders():
+        if order.state == "working":
+            draft.finish(order, "expired")

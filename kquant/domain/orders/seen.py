@@ -1,0 +1,183 @@
+"""What `orders` has seen of the others: the day, positions and cash, and the gateway's facts about its requests."""
+
+from __future__ import annotations
+
+from msgspec import Struct, structs
+
+from kquant.events.analyzer import Listed, ListingAnswered
+from kquant.events.base import Recorded, name_of
+from kquant.events.day import AlarmRang, DayOpened, JobDue
+from kquant.events.feed import FeedConnected, NoticeReceived, NoticeUnreadable
+from kquant.events.market import BarsClosed
+from kquant.events.orders import (
+    CancelAccepted,
+    CancelRefused,
+    CancelUnknown,
+    ExecutionsListed,
+    ExecutionsWanted,
+    OrderSendStarted,
+    OrderUnknown,
+)
+from kquant.events.portfolio import (
+    CashMoved,
+    PortfolioAdjusted,
+    PortfolioOpened,
+    PositionChanged,
+    PositionClosed,
+    PositionOpened,
+)
+from kquant.events.scanner import ReadExpired, ReadFailed
+from kquant.krx import SessionHours
+from kquant.values import IntentId, Krw, Micros, Shares, Symbol
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """A position as portfolio tells it. high: highest trade known since we hold it (won), 0 before any bar."""
+
+    name: str
+    qty: Shares
+    cost_krw: Krw
+    high: Krw = Krw(0)
+
+
+class Moved(Struct, frozen=True, kw_only=True):
+    """What portfolio booked for one broker order: how many fills, and what they cost in all (won; sells below zero)."""
+
+    fills: int = 0
+    spent_krw: Krw = Krw(0)
+
+
+class Doubt(Struct, frozen=True, kw_only=True):
+    """When an order's outcome became unknown, and how many listings had been answered by then."""
+
+    at: Micros
+    listings: int
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """The foreign fold. cash_krw: None until portfolio opened.
+
+    outcomes, outcome_of, outcome_at, failures: of requested listings, each request counted once.   listings: complete
+    ones.   notice_seq: of the last sign that the list may have moved.   rang: due of the last ring by alarm name.
+    final_seq: when the closing auction was surely over.
+    """
+
+    hours: SessionHours | None = None
+    is_closed: bool = False
+    is_flattening: bool = False
+    stocks: dict[Symbol, Listed] = {}
+    cash_krw: Krw | None = None
+    realised_krw: Krw = Krw(0)
+    costs_krw: Krw = Krw(0)
+    positions: dict[Symbol, Held] = {}
+    closed_at: dict[Symbol, Micros] = {}
+    moved: dict[str, Moved] = {}
+    sent_at: dict[IntentId, Micros] = {}
+    sent_seq: dict[IntentId, int] = {}
+    doubts: dict[IntentId, Doubt] = {}
+    cancel_outcomes: dict[IntentId, int] = {}
+    outcomes: int = 0
+    outcome_of: int = 0
+    outcome_at: int = 0
+    failures: int = 0
+    listings: int = 0
+    notice_seq: int = 0
+    rang: dict[str, Micros] = {}
+    final_seq: int = 0
+
+
+def observe(seen: Seen, fact: Recorded) -> Seen:
+    """Fold a foreign fact."""
+    match fact.event:
+        case BarsClosed():
+            return _bars(seen, fact.event)
+        case AlarmRang(alarm=alarm, due=due):
+            final = fact.seq if alarm == "final" else seen.final_seq
+            return structs.replace(seen, rang={**seen.rang, alarm: due}, final_seq=final)
+        case NoticeReceived() | NoticeUnreadable() | FeedConnected():
+            return structs.replace(seen, notice_seq=fact.seq)
+        case ExecutionsListed():
+            return _outcome(seen, fact, is_complete=True)
+        case ReadFailed(what=what) | ReadExpired(what=what) if what == name_of(ExecutionsWanted):
+            return _outcome(seen, fact, is_complete=False)
+        case OrderSendStarted(intent=intent):
+            return structs.replace(
+                seen, sent_at={**seen.sent_at, intent: fact.at}, sent_seq={**seen.sent_seq, intent: fact.seq}
+            )
+        case OrderUnknown(intent=intent) if intent not in seen.doubts:
+            doubt = Doubt(at=fact.at, listings=seen.listings)
+            return structs.replace(seen, doubts={**seen.doubts, intent: doubt})
+        case CancelAccepted(intent=intent) | CancelRefused(intent=intent) | CancelUnknown(intent=intent):
+            count = seen.cancel_outcomes.get(intent, 0) + 1
+            return structs.replace(seen, cancel_outcomes={**seen.cancel_outcomes, intent: count})
+        case DayOpened(hours=hours):
+            return structs.replace(seen, hours=hours)
+        case ListingAnswered(stocks=stocks):
+            return structs.replace(seen, stocks={stock.code: stock for stock in stocks})
+        case JobDue(job="session_closed"):
+            return structs.replace(seen, is_closed=True)
+        case JobDue(job="flatten"):
+            return structs.replace(seen, is_flattening=True)
+    return _portfolio(seen, fact)
+
+
+def _portfolio(seen: Seen, fact: Recorded) -> Seen:
+    match fact.event:
+        case PortfolioOpened(cash_krw=cash) | PortfolioAdjusted(cash_krw=cash):
+            return structs.replace(seen, cash_krw=cash)
+        case CashMoved():
+            return _cash(seen, fact.event)
+        case PositionOpened(code=code, name=name, qty=qty, cost_krw=cost):
+            return _hold(seen, code, Held(name=name, qty=qty, cost_krw=cost))
+        case PositionChanged(code=code, qty=qty, cost_krw=cost, realised_krw=realised):
+            seen = _hold(seen, code, structs.replace(seen.positions[code], qty=qty, cost_krw=cost))
+            return structs.replace(seen, realised_krw=seen.realised_krw + realised)
+        case PositionClosed(code=code, realised_krw=realised):
+            return structs.replace(
+                seen,
+                positions={other: held for other, held in seen.positions.items() if other != code},
+                closed_at={**seen.closed_at, code: fact.at},
+                realised_krw=seen.realised_krw + realised,
+            )
+    return seen
+
+
+def _hold(seen: Seen, code: Symbol, held: Held) -> Seen:
+    return structs.replace(seen, positions={**seen.positions, code: held})
+
+
+def _cash(seen: Seen, event: CashMoved) -> Seen:
+    before = seen.moved.get(event.order_no, Moved())
+    costs = event.fee_krw + event.tax_krw
+    moved = Moved(fills=before.fills + 1, spent_krw=Krw(before.spent_krw - event.amount_krw + costs))
+    return structs.replace(
+        seen,
+        cash_krw=event.cash_krw,
+        costs_krw=seen.costs_krw + costs,
+        moved={**seen.moved, event.order_no: moved},
+    )
+
+
+def _bars(seen: Seen, event: BarsClosed) -> Seen:
+    """Keep the trailing high, so that an exit armed again does not forget it."""
+    changed = {
+        bar.code: structs.replace(seen.positions[bar.code], high=bar.trailing_high)
+        for bar in event.bars
+        if bar.trailing_high is not None
+        and bar.code in seen.positions
+        and bar.trailing_high > seen.positions[bar.code].high
+    }
+    return structs.replace(seen, positions={**seen.positions, **changed}) if changed else seen
+
+
+def _outcome(seen: Seen, fact: Recorded, *, is_complete: bool) -> Seen:
+    if fact.caused_by is None or fact.caused_by <= seen.outcome_of:
+        return seen
+    return structs.replace(
+        seen,
+        outcomes=seen.outcomes + 1,
+        outcome_of=fact.caused_by,
+        outcome_at=fact.seq,
+        listings=seen.listings + is_complete,
+        failures=0 if is_complete else seen.failures + 1,
+    )

@@ -1,0 +1,205 @@
+"""What `orders` knows: its own fold (intents, triggers, the halt) and what it has seen of others."""
+
+from __future__ import annotations
+
+from msgspec import Struct, structs
+
+from kquant.domain.orders.lifecycle import BOUND, Order, next_state
+from kquant.events.base import Event
+from kquant.events.day import AlarmCancelled, AlarmSet
+from kquant.events.orders import (
+    CancelWanted,
+    EntriesHalted,
+    EntriesResumed,
+    ExecutionsWanted,
+    ExternalOrderSeen,
+    OrderBound,
+    OrderFilled,
+    OrderFinished,
+    OrderFrozen,
+    OrderIntended,
+    OrderUnfrozen,
+    TriggerArmed,
+    TriggerDisarmed,
+    TriggerKind,
+)
+from kquant.values import BasisPoints, IntentId, Krw, Micros, Shares, Side, Symbol, TriggerId
+
+
+class Armed(Struct, frozen=True, kw_only=True):
+    """An armed trigger; fields as in `orders.trigger_armed`."""
+
+    trigger: TriggerId
+    kind: TriggerKind
+    price: Krw
+    trail_bp: BasisPoints
+    high: Krw
+
+
+class External(Struct, frozen=True, kw_only=True):
+    """An order placed elsewhere; filled figures are cumulative. fills: how many `orders.filled` were said."""
+
+    order_no: str
+    code: Symbol
+    side: Side
+    qty: Shares
+    filled_qty: Shares
+    filled_amount: Krw
+    before_qty: Shares
+    before_amount: Krw
+
+
+class Own(Struct, frozen=True, kw_only=True):
+    """The own fold. by_number: broker order number to intent.   armed: triggers by code.   alarms: due by name, as set.
+
+    frozen: code to why.   requests: listings asked for.   exit_failures: sells in a row that did not fill, by code.
+    """
+
+    orders: dict[IntentId, Order] = {}
+    by_number: dict[str, IntentId] = {}
+    externals: dict[str, External] = {}
+    armed: dict[Symbol, tuple[Armed, ...]] = {}
+    frozen: dict[Symbol, str] = {}
+    halted: str | None = None
+    alarms: dict[str, Micros] = {}
+    requests: int = 0
+    exit_failures: dict[Symbol, int] = {}
+    last_intent: int = 0
+    last_trigger: int = 0
+    live: tuple[IntentId, ...] = ()
+
+    def live_orders(self) -> tuple[Order, ...]:
+        """Return the orders that work or may work, oldest first."""
+        return tuple(self.orders[intent] for intent in self.live)
+
+    def live_order(self, code: Symbol, side: Side) -> Order | None:
+        """Return the live order of that stock and side, None without one (O3: there is at most one of ours)."""
+        for intent in self.live:
+            order = self.orders[intent]
+            if order.code == code and order.side == side:
+                return order
+        return None
+
+
+def evolve(own: Own, event: Event) -> Own:
+    """Fold one event of the own stream."""
+    match event:
+        case OrderIntended():
+            return _intended(own, event)
+        case OrderBound(intent=intent, order_no=order_no, branch=branch):
+            order = own.orders[intent]
+            bound = structs.replace(
+                order,
+                state=next_state(order, BOUND),
+                order_no=order_no,
+                branch=branch,
+                is_late=order.outcome == "not_placed",
+                outcome=None,
+            )
+            live = own.live if intent in own.live else (*own.live, intent)
+            own = structs.replace(own, by_number={**own.by_number, order_no: intent}, live=live)
+            return _put(own, bound)
+        case OrderFilled():
+            return _filled(own, event)
+        case OrderFinished():
+            return _finished(own, event)
+        case ExternalOrderSeen():
+            external = External(
+                order_no=event.order_no,
+                code=event.code,
+                side=event.side,
+                qty=event.qty,
+                filled_qty=event.filled_qty,
+                filled_amount=event.filled_amount_krw,
+                before_qty=event.filled_qty,
+                before_amount=event.filled_amount_krw,
+            )
+            return structs.replace(own, externals={**own.externals, event.order_no: external})
+        case CancelWanted(intent=intent):
+            order = own.orders[intent]
+            return _put(own, structs.replace(order, cancels=order.cancels + 1))
+        case _:
+            return _evolve_rest(own, event)
+
+
+def _evolve_rest(own: Own, event: Event) -> Own:
+    match event:
+        case ExecutionsWanted():
+            return structs.replace(own, requests=own.requests + 1)
+        case AlarmSet(alarm=alarm, due=due):
+            return structs.replace(own, alarms={**own.alarms, alarm: due})
+        case AlarmCancelled(alarm=alarm):
+            return structs.replace(own, alarms={name: due for name, due in own.alarms.items() if name != alarm})
+        case TriggerArmed(trigger=trigger, code=code, kind=kind, price=price, trail_bp=trail_bp, high=high):
+            armed = Armed(trigger=trigger, kind=kind, price=price, trail_bp=trail_bp, high=high)
+            both = (*own.armed.get(code, ()), armed)
+            return structs.replace(own, armed={**own.armed, code: both}, last_trigger=int(trigger))
+        case TriggerDisarmed(trigger=trigger, code=code):
+            return _armed_without(own, code, trigger)
+        case OrderFrozen(code=code, why=why):
+            return structs.replace(own, frozen={**own.frozen, code: why})
+        case OrderUnfrozen(code=code):
+            return structs.replace(own, frozen={other: why for other, why in own.frozen.items() if other != code})
+        case EntriesHalted(reason=reason):
+            return structs.replace(own, halted=reason)
+        case EntriesResumed():
+            return structs.replace(own, halted=None)
+    return own
+
+
+def _put(own: Own, order: Order) -> Own:
+    return structs.replace(own, orders={**own.orders, order.intent: order})
+
+
+def _armed_without(own: Own, code: Symbol, trigger: TriggerId | None) -> Own:
+    """Drop one armed trigger of the stock, or all of them (None)."""
+    left = tuple(one for one in own.armed.get(code, ()) if trigger is not None and one.trigger != trigger)
+    armed = {other: those for other, those in own.armed.items() if other != code}
+    if left:
+        armed[code] = left
+    return structs.replace(own, armed=armed)
+
+
+def _intended(own: Own, event: OrderIntended) -> Own:
+    order = Order(
+        intent=event.intent,
+        code=event.code,
+        name=event.name,
+        side=event.side,
+        qty=event.qty,
+        kind=event.kind,
+        price=event.price,
+        reason=event.reason,
+        decision=event.decision,
+        reserved_krw=event.reserved_krw,
+        valid_until=event.valid_until,
+    )
+    own = structs.replace(_put(own, order), last_intent=int(event.intent), live=(*own.live, event.intent))
+    # A sell takes the whole position along: whatever was armed for the stock has done its work.
+    return _armed_without(own, event.code, None) if event.side == "sell" else own
+
+
+def _filled(own: Own, event: OrderFilled) -> Own:
+    if event.intent is None:
+        external = structs.replace(
+            own.externals[event.order_no], filled_qty=event.filled_qty, filled_amount=event.filled_amount_krw
+        )
+        return structs.replace(own, externals={**own.externals, event.order_no: external})
+    order = own.orders[event.intent]
+    return _put(
+        own,
+        structs.replace(
+            order, filled_qty=event.filled_qty, filled_amount=event.filled_amount_krw, fills=order.fills + 1
+        ),
+    )
+
+
+def _finished(own: Own, event: OrderFinished) -> Own:
+    order = own.orders[event.intent]
+    done = structs.replace(order, state=next_state(order, event.outcome), outcome=event.outcome)
+    failures = own.exit_failures
+    if event.side == "sell":
+        count = 0 if event.outcome == "filled" else failures.get(event.code, 0) + 1
+        failures = {**failures, event.code: count}
+    live = tuple(intent for intent in own.live if intent != event.intent)
+    return structs.replace(_put(own, done), live=live, exit_failures=failures)

@@ -1,0 +1,497 @@
+"""Given a world, when something happens, then these orders follow."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import structs
+from orders_world import CODES, Broker, World, with_settings
+
+from kquant.events.day import HaltOrdered, OwnerParked, ResumeOrdered
+from kquant.events.feed import FeedConnected
+from kquant.events.orders import (
+    CancelWanted,
+    EntriesHalted,
+    ExecutionsListed,
+    ExecutionsWanted,
+    ExternalOrderSeen,
+    OrderBound,
+    OrderDenied,
+    OrderFilled,
+    OrderFinished,
+    OrderFrozen,
+    OrderIntended,
+    TriggerArmed,
+    TriggerDisarmed,
+)
+from kquant.events.portfolio import DayReconciled, PositionClosed, PositionOpened
+from kquant.values import Epoch, Seq
+
+A, B = CODES[0], CODES[1]
+
+
+def opened(broker: Broker | None = None, **rest) -> World:
+    world = World(broker, **rest)
+    world.until("09:05:00")
+    return world
+
+
+def holding(qty: int = 100, cost: int = 1_000_000, **rest) -> World:
+    return opened(Broker(shares={A: (qty, cost)}), **rest)
+
+
+def denied(world: World) -> OrderDenied:
+    assert world.all(OrderIntended) == []
+    return world.last(OrderDenied)
+
+
+def by_kind(world: World, code: str = A) -> dict[str, TriggerArmed]:
+    alive = {one.trigger for one in world.own.armed.get(code, ())}
+    return {one.kind: one for one in world.all(TriggerArmed) if one.trigger in alive}
+
+
+def test_a_signal_becomes_an_intent_of_one_equity_share_a_tick_above_the_ask() -> None:
+    world = opened()
+    world.signal(last=10_000, ask=10_010)
+    intent = world.last(OrderIntended)
+    assert (intent.side, intent.kind, intent.price, intent.reason) == ("buy", "limit", 10_020, "signal")
+    budget = 100_000_000 * 800 // 10_000
+    cost = intent.qty * 10_020
+    assert intent.reserved_krw == cost + cost * 140 // 1_000_000 <= budget
+    assert (intent.qty + 1) * 10_020 * 1_000_140 // 1_000_000 > budget
+    assert intent.valid_until == world.clock.now() + 5_000_000
+
+
+def test_the_limit_is_bounded_by_the_collar_and_lies_on_the_tick_grid() -> None:
+    settings = with_settings(lambda s: {"risk": structs.replace(s.risk, limit_ticks_above_ask=50)})
+    world = opened(settings=settings)
+    world.signal(last=10_033, ask=10_040)
+    assert world.last(OrderIntended).price == 10_130
+    world.signal(B, last=12_990, ask=12_990)
+    assert world.last(OrderIntended).price == 13_000
+
+
+@pytest.mark.parametrize(("last", "ask"), [(10_000, 0), (10_000, 10_200), (12_990, 13_010)])
+def test_an_ask_that_collar_or_upper_limit_do_not_reach_is_denied(last: int, ask: int) -> None:
+    world = opened()
+    world.signal(last=last, ask=ask)
+    assert denied(world).rule == "PRICE_BAND"
+    assert denied(world).value == ask
+
+
+def test_nothing_is_bought_before_the_portfolio_opened() -> None:
+    world = opened(Broker(reads_fail=True))
+    world.signal()
+    assert (denied(world).rule, denied(world).value, denied(world).limit) == ("NOT_READY", 0, 1)
+
+
+@pytest.mark.parametrize("clock", ["08:59:59", "15:20:00", "15:31:00"])
+def test_nothing_is_bought_outside_continuous_trading(clock: str) -> None:
+    world = World()
+    world.until(clock)
+    world.signal()
+    assert denied(world).rule == "SESSION_CLOSED"
+
+
+def test_what_is_held_is_not_bought_again() -> None:
+    world = holding()
+    world.signal(A)
+    assert (denied(world).rule, denied(world).value) == ("ALREADY_HELD", 100)
+
+
+def test_there_is_one_open_order_of_a_stock_at_most() -> None:
+    world = opened()
+    world.signal()
+    world.signal()
+    assert len(world.all(OrderIntended)) == 1
+    assert world.last(OrderDenied).rule == "OPEN_ORDER"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "rule"),
+    [
+        ("max_positions", 1, "MAX_POSITIONS"),
+        ("max_orders_per_minute", 1, "ORDERS_PER_MINUTE"),
+        ("max_orders_per_day", 1, "ORDERS_PER_DAY"),
+        ("max_day_buy_krw", 8_000_000, "DAY_BUY_AMOUNT"),
+        ("max_day_loss_krw", 0, "DAY_LOSS"),
+        ("max_order_krw", 10_020, "ORDER_AMOUNT"),
+        ("position_share_bp", 0, "QTY_ZERO"),
+    ],
+)
+def test_each_limit_denies_with_its_code_and_numbers(setting: str, value: int, rule: str) -> None:
+    world = opened(settings=with_settings(lambda s: {"risk": structs.replace(s.risk, **{setting: value})}))
+    world.signal(A)
+    world.signal(B)
+    refusal = world.all(OrderDenied)[-1]
+    assert (refusal.rule, refusal.code) == (rule, B)
+    assert refusal.decision == max(fact.seq for fact in world.facts() if fact.name == "pipeline.buy_signalled")
+
+
+def test_orders_per_minute_are_allowed_again_after_a_minute() -> None:
+    world = opened(settings=with_settings(lambda s: {"risk": structs.replace(s.risk, max_orders_per_minute=1)}))
+    world.signal(A)
+    world.pass_time(61)
+    world.signal(B)
+    assert [intent.code for intent in world.all(OrderIntended)] == [A, B]
+
+
+def test_reserved_cash_is_not_spent_twice() -> None:
+    settings = with_settings(lambda s: {"risk": structs.replace(s.risk, position_share_bp=9_000, max_order_krw=10**9)})
+    world = opened(Broker(cash=1_000_000), settings=settings)
+    world.signal(A)
+    world.signal(B)
+    first, second = world.all(OrderIntended)
+    assert first.reserved_krw + second.reserved_krw <= 1_000_000
+    world.signal(CODES[2])
+    assert world.last(OrderDenied).rule == "CASH"
+
+
+def test_an_operator_halts_entries_and_allows_them_again_while_exits_go_on() -> None:
+    world = holding()
+    world.say("operator", HaltOrdered(who="kim", reason="lunch"))
+    world.say("operator", HaltOrdered(who="kim", reason="lunch"))
+    world.signal(B)
+    assert world.last(OrderDenied).rule == "HALTED"
+    assert [halt.reason for halt in world.all(EntriesHalted)] == ["kim: lunch"]
+    world.fire(by_kind(world)["stop"], 9_000)
+    assert world.last(OrderIntended).side == "sell"
+    world.say("operator", ResumeOrdered(who="kim", reason="back"))
+    world.signal(B)
+    assert world.last(OrderIntended).code == B
+
+
+def test_a_parked_guard_halts_entries() -> None:
+    world = opened()
+    world.say("parked.scanner", OwnerParked(owner="scanner", seq=Seq(1), error="x"))
+    assert world.all(EntriesHalted) == []
+    world.say("parked.slots", OwnerParked(owner="slots", seq=Seq(1), error="x"))
+    assert world.last(EntriesHalted).reason == "slots could not answer seq 1"
+
+
+def test_a_day_after_an_unreconciled_one_starts_halted() -> None:
+    assert World(reconciled=False, day_before="2026-11-19").own.halted is not None
+    assert World(reconciled=False, day_before="").own.halted is None
+
+
+def test_partial_fills_become_deltas_until_the_order_is_filled() -> None:
+    world = opened()
+    world.signal()
+    ticket = world.broker.tickets[0]
+    world.broker.fill(ticket, 100, 10_010)
+    world.pass_time(3)
+    world.broker.fill(ticket, ticket.leaves, 10_020)
+    world.pass_time(3)
+    fills = world.all(OrderFilled)
+    assert [(fill.qty, fill.filled_qty) for fill in fills] == [(100, 100), (ticket.qty - 100, ticket.qty)]
+    assert sum(fill.amount_krw for fill in fills) == ticket.amount
+    assert world.last(OrderFinished).outcome == "filled"
+    asked = len(world.all(ExecutionsWanted))
+    world.pass_time(600)
+    assert len(world.all(ExecutionsWanted)) == asked
+
+
+def test_a_notice_asks_for_the_list_at_once() -> None:
+    world = opened()
+    world.signal()
+    world.broker.fill(world.broker.tickets[0], 5, 10_010)
+    world.notice()
+    assert world.last(OrderFilled).qty == 5
+
+
+def test_a_reconnected_feed_asks_for_the_list() -> None:
+    world = opened()
+    asked = len(world.all(ExecutionsWanted))
+    world.say("feed", FeedConnected(epoch=Epoch(2)))
+    assert len(world.all(ExecutionsWanted)) == asked + 1
+
+
+def test_a_resting_buy_is_cancelled_and_its_reservation_released() -> None:
+    world = opened()
+    world.signal()
+    world.broker.fill(world.broker.tickets[0], 7, 10_010)
+    world.pass_time(40)
+    assert len(world.all(CancelWanted)) == 1
+    done = world.last(OrderFinished)
+    assert (done.outcome, done.filled_qty) == ("cancelled", 7)
+    assert world.own.live == ()
+
+
+def test_a_cancel_that_met_a_fill_leaves_the_order_filled() -> None:
+    world = opened(Broker(cancels=["refuse"]))
+    world.signal()
+    world.pass_time(29)
+    ticket = world.broker.tickets[0]
+    world.broker.fill(ticket, ticket.qty, 10_010)
+    world.pass_time(10)
+    assert world.last(OrderFinished).outcome == "filled"
+
+
+def test_a_lost_cancel_is_asked_again_later() -> None:
+    world = opened(Broker(cancels=["lost", "lost"]))
+    world.signal()
+    world.pass_time(200)
+    assert len(world.all(CancelWanted)) == 3
+    assert world.last(OrderFinished).outcome == "cancelled"
+
+
+@pytest.mark.parametrize(("outcome", "ended"), [("refuse", "refused"), ("expire", "expired")])
+def test_an_order_that_never_worked_is_finished_as_such(outcome: str, ended: str) -> None:
+    world = opened(Broker(outcomes=[outcome]))
+    world.signal()
+    assert world.last(OrderFinished).outcome == ended
+    world.signal(B)
+    assert world.last(OrderIntended).code == B
+
+
+def test_an_unknown_order_is_found_in_the_list_and_bound() -> None:
+    world = opened(Broker(outcomes=["unknown"]))
+    world.signal()
+    assert world.last(OrderBound).order_no == "1"
+    world.broker.fill(world.broker.tickets[0], 10**9, 10_010)
+    world.pass_time(5)
+    assert world.last(OrderFinished).outcome == "filled"
+    assert world.all(ExternalOrderSeen) == []
+
+
+def test_no_stock_is_bought_while_an_order_is_unknown() -> None:
+    world = opened(Broker(outcomes=["lost"]))
+    world.signal(A)
+    world.signal(B)
+    assert (world.last(OrderDenied).rule, world.last(OrderDenied).value) == ("NOT_READY", 1)
+
+
+def test_an_unknown_order_in_no_listing_for_a_minute_is_presumed_not_placed_and_the_stock_frozen() -> None:
+    world = opened(Broker(outcomes=["lost"]))
+    world.signal(A)
+    world.pass_time(59)
+    assert world.all(OrderFinished) == []
+    world.pass_time(10)
+    assert world.last(OrderFinished).outcome == "not_placed"
+    world.signal(A)
+    assert world.last(OrderDenied).rule == "FROZEN"
+    world.signal(B)
+    assert world.last(OrderIntended).code == B
+
+
+def test_an_order_that_appears_after_it_was_given_up_is_bound_and_cancelled() -> None:
+    world = opened(Broker(outcomes=["late"]))
+    world.signal(A)
+    world.pass_time(70)
+    assert world.last(OrderFinished).outcome == "not_placed"
+    world.broker.hidden.clear()
+    world.notice()
+    assert world.last(OrderBound).order_no == "1"
+    world.pass_time(5)
+    assert world.last(OrderFinished).outcome == "cancelled"
+    world.assert_recovers()
+
+
+def test_two_candidates_for_an_unknown_order_freeze_the_stock() -> None:
+    world = opened(Broker(outcomes=["unknown"]))
+    intended = []
+    original = world._order
+
+    def twice(intent: OrderIntended):
+        intended.append(intent)
+        world.broker.place(intent.code, intent.side, intent.kind, intent.qty, intent.price, world.clock.now())
+        return original(intent)
+
+    world._order = twice  # type: ignore[method-assign]
+    world.signal(A)
+    world.pass_time(90)
+    assert len(intended) == 1
+    assert [frozen.code for frozen in world.all(OrderFrozen)] == [A]
+    assert world.all(OrderBound) == []
+    world.signal(A)
+    assert world.last(OrderDenied).rule == "FROZEN"
+
+
+def test_an_unknown_order_does_not_match_another_price_or_an_older_time() -> None:
+    broker = Broker(outcomes=["lost"])
+    world = opened(broker)
+    broker.place(A, "buy", "limit", 797, 10_020, world.clock.now() - 60_000_000)
+    world.signal(A)
+    qty = world.last(OrderIntended).qty
+    broker.tickets[0].qty = qty
+    broker.place(A, "buy", "limit", qty, 10_030, world.clock.now())
+    world.pass_time(90)
+    assert world.all(OrderBound) == []
+    assert {seen.order_no for seen in world.all(ExternalOrderSeen)} == {"1", "2"}
+
+
+def test_an_order_placed_elsewhere_is_recorded_and_its_fills_counted_once() -> None:
+    world = opened()
+    ticket = world.broker.place(B, "buy", "limit", 10, 10_000, world.clock.now())
+    world.broker.fill(ticket, 4, 10_000)
+    world.notice()
+    world.notice()
+    assert [(seen.order_no, seen.qty) for seen in world.all(ExternalOrderSeen)] == [("1", 10)]
+    assert [(fill.intent, fill.qty) for fill in world.all(OrderFilled)] == [(None, 4)]
+    assert world.portfolio.positions[B].qty == 4
+
+
+def test_fills_from_before_the_opening_balance_are_not_booked_again() -> None:
+    broker = Broker()
+    ticket = broker.place(B, "buy", "limit", 10, 10_000, 0)
+    broker.fill(ticket, 4, 10_000)
+    world = opened(broker)
+    assert (world.portfolio.positions[B].qty, world.portfolio.cash_krw) == (4, broker.cash)
+    broker.fill(ticket, 6, 10_000)
+    world.notice()
+    assert (world.portfolio.positions[B].qty, world.portfolio.cash_krw) == (10, broker.cash)
+
+
+def test_a_listing_older_than_the_last_one_or_repeated_changes_nothing() -> None:
+    world = opened()
+    world.signal()
+    ticket = world.broker.tickets[0]
+    old = ticket.row()
+    world.broker.fill(ticket, 50, 10_010)
+    world.pass_time(3)
+    before = (world.own.orders, world.portfolio.positions)
+    for row in (old, ticket.row(), old):
+        world.broker.tickets = [_Fixed(row)]
+        world.notice()
+    assert (world.own.orders, world.portfolio.positions) == before
+
+
+class _Fixed:
+    def __init__(self, row) -> None:
+        self.no, self._row = row.order_no, row
+
+    def row(self):
+        return self._row
+
+
+# -- exits --------------------------------------------------------------------------------------------------
+
+
+def test_a_carried_position_is_armed_with_stop_target_and_trailing_from_its_average() -> None:
+    world = holding(100, 1_000_333)
+    armed = by_kind(world)
+    assert (armed["stop"].price, armed["target"].price) == (9_700, 10_610)
+    assert (armed["trailing"].trail_bp, armed["trailing"].high) == (350, 10_004)
+    assert len(world.all(TriggerArmed)) == 3
+
+
+def test_a_rate_of_zero_leaves_that_exit_out() -> None:
+    settings = with_settings(lambda s: {"exits": structs.replace(s.exits, take_profit_bp=0, trailing_bp=0)})
+    assert list(by_kind(holding(settings=settings))) == ["stop"]
+
+
+def test_a_fired_trigger_sells_the_whole_position_and_disarms_the_others() -> None:
+    world = holding()
+    stop = by_kind(world)["stop"]
+    world.fire(stop, 9_690)
+    intent = world.last(OrderIntended)
+    assert (intent.side, intent.qty, intent.kind, intent.price, intent.reason) == ("sell", 100, "market", 0, "stop")
+    assert {gone.trigger for gone in world.all(TriggerDisarmed)} == {1, 2, 3} - {stop.trigger}
+    world.broker.fill(world.broker.tickets[0], 100, 9_690)
+    world.pass_time(3)
+    assert world.last(PositionClosed).code == A
+    world.signal(A)
+    assert world.last(OrderDenied).rule == "COOLDOWN"
+    world.pass_time(1_800)
+    world.signal(A)
+    assert world.last(OrderIntended).side == "buy"
+
+
+def test_a_trigger_that_is_no_longer_armed_is_answered_with_nothing() -> None:
+    world = holding()
+    armed = by_kind(world)
+    world.fire(armed["stop"], 9_690)
+    count = len(world.facts())
+    world.fire(armed["target"], 11_000)
+    world.fire(armed["stop"], 9_690)
+    assert len(world.facts()) == count + 2
+
+
+def test_a_position_that_changes_within_a_tick_is_not_armed_anew() -> None:
+    world = holding(1_000, 10_003_000)
+    ticket = world.broker.place(A, "buy", "limit", 1, 10_004, world.clock.now())
+    world.broker.fill(ticket, 1, 10_004)
+    world.notice()
+    assert world.portfolio.positions[A].qty == 1_001
+    assert len(world.all(TriggerArmed)) == 3
+
+
+def test_a_refused_exit_is_tried_again_after_growing_pauses_never_at_once() -> None:
+    world = holding()
+    world.broker.outcomes = ["refuse"] * 4
+    pauses = []
+    for _ in range(4):
+        world.fire(by_kind(world)["stop"], 9_000)
+        assert world.own.armed == {}
+        waited = 0
+        while not world.own.armed:
+            world.pass_time(1)
+            waited += 1
+        pauses.append(waited)
+    assert pauses == [5, 10, 20, 40]
+
+
+def test_a_trigger_before_the_open_waits_for_the_session() -> None:
+    world = World(Broker(shares={A: (100, 1_000_000)}))
+    world.fire(by_kind(world)["stop"], 9_000)
+    assert world.all(OrderIntended) == []
+    world.until("09:00:00")
+    world.fire(by_kind(world)["stop"], 9_000)
+    assert world.last(OrderIntended).side == "sell"
+
+
+def test_positions_are_sold_before_the_close_if_the_settings_say_so() -> None:
+    settings = with_settings(lambda s: {"exits": structs.replace(s.exits, flat_at_close=True)})
+    world = opened(Broker(shares={A: (10, 100_000), B: (20, 200_000)}), settings=settings)
+    world.job("flatten")
+    assert [(intent.code, intent.qty, intent.reason) for intent in world.all(OrderIntended)] == [
+        (A, 10, "flatten"),
+        (B, 20, "flatten"),
+    ]
+    assert world.own.armed == {}
+    world.signal(CODES[2])
+    assert world.last(OrderDenied).rule == "FLATTENING"
+
+
+def test_an_order_still_open_at_the_close_is_finished_from_the_final_listing() -> None:
+    world = holding()
+    world.until("15:29:00")
+    world.fire(by_kind(world)["stop"], 9_000)
+    world.broker.fill(world.broker.tickets[0], 40, 9_000)
+    world.until("15:30:00")
+    world.job("session_closed")
+    world.until("15:32:00")
+    done = world.last(OrderFinished)
+    assert (done.outcome, done.filled_qty) == ("expired", 40)
+    assert world.last(DayReconciled).agrees
+    world.assert_recovers()
+
+
+def test_failed_listings_are_asked_again_ever_slower() -> None:
+    world = opened()
+    world.signal()
+    world.broker.reads_fail = True
+    before = len(world.all(ExecutionsWanted))
+    world.pass_time(120)
+    assert 3 <= len(world.all(ExecutionsWanted)) - before <= 8
+    world.broker.reads_fail = False
+    world.pass_time(120)
+    assert world.own.live == ()
+
+
+def test_every_intent_traces_to_its_decision() -> None:
+    world = holding()
+    world.signal(B)
+    world.fire(by_kind(world)["target"], 11_000)
+    names = {fact.seq: fact.name for fact in world.facts()}
+    decisions = [names[intent.decision] for intent in world.all(OrderIntended)]
+    assert decisions == ["pipeline.buy_signalled", "market.trigger_fired"]
+
+
+def test_the_first_position_event_of_a_buy_arms_its_exits() -> None:
+    world = opened()
+    world.signal()
+    world.broker.fill(world.broker.tickets[0], 10**9, 10_020)
+    world.pass_time(3)
+    assert world.last(PositionOpened).carried is False
+    assert set(by_kind(world)) == {"stop", "target", "trailing"}
+    assert world.all(ExecutionsListed)
