@@ -2,6 +2,7 @@ import pytest
 
 from kquant.domain.slots import pending, state_of
 from kquant.events.day import AlertRaised
+from kquant.events.feed import FirstTick
 from kquant.events.slots import (
     CapacityLearned,
     DropWanted,
@@ -483,3 +484,26 @@ def test_several_arriving_holdings_evict_the_worst_ranked_first():
     world.settle()
     assert [event.code for event in world.evictions()] == ["S00009", "S00008", "S00007"]
     assert [event.next_code for event in world.evictions()] == [None, "S00007", None]
+
+
+def test_a_holding_never_gives_way_to_an_earlier_holding():
+    world = World(**BARE, capacity=1)
+    world.connect()
+    world.buy("A")
+    world.refuse("resource")
+    world.pass_time(1)
+    world.buy("B")
+    world.settle(120)
+    assert world.trades() == ["B"]
+    assert world.said(DropWanted) == []
+
+
+def test_a_tick_of_an_old_connection_is_no_acknowledgement():
+    world = World(**BARE)
+    world.connect()
+    world.connect()
+    world.buy("A")
+    world.unanswered(reached=False)
+    world.unanswered(reached=False)
+    world.fact("feed", FirstTick(epoch=1, code="A", channel="trades", place=1))
+    assert state_of(world.own, world.seen, ("A", "trades")) == "uncertain"
