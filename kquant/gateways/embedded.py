@@ -39,9 +39,9 @@ class Credentials(Struct, frozen=True, kw_only=True):
 class Ready(Struct, frozen=True, kw_only=True):
     """What the exchange prints when it is up. Ports are on loopback. research: the day's research table (Parquet)."""
 
-    rest: int
-    ws: int
-    admin: int
+    rest_port: int
+    ws_port: int
+    admin_port: int
     pid: int
     day: str
     research: str
@@ -107,7 +107,7 @@ class EmbeddedExchange:
             ready = msgspec.json.decode(line, type=Ready)
         except msgspec.DecodeError:
             raise ExchangeError(await self._last_words()) from None
-        self._admin = await connect(f"ws://127.0.0.1:{ready.admin}", ping_interval=None, max_size=None)
+        self._admin = await connect(f"ws://127.0.0.1:{ready.admin_port}", ping_interval=None, max_size=None)
         return ready
 
     async def hello(self) -> Hello:

@@ -1,0 +1,317 @@
+"""The feed's shell: a thread with its own loop that owns the socket, the session and the market desk.
+
+It shares nothing with owners but the journal: requests are read with an own cursor, reports are appended. Protocol
+pings of the library are off, because KIS has its own PINGPONG (kis-protocol 2.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import Any
+
+import structlog
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from kquant.events.base import Event, Recorded
+from kquant.events.feed import (
+    Dropped,
+    FeedConnected,
+    FeedLost,
+    FeedUnreachable,
+    FirstTick,
+    Registered,
+    RegistrationExpired,
+    RegistrationRefused,
+    RegistrationUnanswered,
+    RegistrationVoid,
+)
+from kquant.events.slots import DropWanted, RegisterWanted
+from kquant.gateways.clock import Clock
+from kquant.gateways.kis.session import Broken, Data, FeedSession, Output, Report
+from kquant.gateways.market import MarketDesk
+from kquant.journal.port import AlreadyAnswered, Journal
+from kquant.values import SECOND_US, Epoch, Micros, Seq
+
+STREAM = "feed"
+BACKOFF_SECONDS = (1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
+PATIENCE_SECONDS = 0.5
+"""How long on the wall an unanswered request keeps the lockstep waiting before market time may go on."""
+
+log = structlog.get_logger("kquant.feed")
+
+
+class KisFeed:
+    """Keeps one connection, as long as it runs. `desk` is used on this thread only.
+
+    approval: returns an approval key, a new one if asked to renew; runs wherever it likes.
+    changed: called when it may have become idle.   on_fatal: called when it cannot go on.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        journal: Journal,
+        clock: Clock,
+        session: FeedSession,
+        *,
+        desk: Callable[[Callable[[Callable[[], None]], object]], MarketDesk],
+        approval: Callable[[bool], Awaitable[str]],
+        changed: Callable[[], None],
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        self.frames = 0
+        self.desk: MarketDesk
+        self._url = url
+        self._journal = journal
+        self._clock = clock
+        self._session = session
+        self._make_desk = desk
+        self._approval = approval
+        self._changed = changed
+        self._on_fatal = on_fatal
+        self._loop: asyncio.AbstractEventLoop
+        self._socket: ClientConnection | None = None
+        self._cursor = Seq(0)
+        self._epoch = Epoch(0)
+        self._connecting = True
+        self._appending = 0
+        self._asked_at: float | None = None
+        self._started = threading.Event()
+        self._stop: asyncio.Event
+        self._wake: asyncio.Event
+        self._undo: Callable[[], None] | None = None
+        self._thread = threading.Thread(target=self._main, name="feed", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; returns once the desk is recovered and the first connection is under way."""
+        self._thread.start()
+        self._started.wait()
+
+    def close(self) -> None:
+        """Close the socket and end the thread."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(timeout=15)
+
+    def call(self, callback: Callable[[], None]) -> Future[None]:
+        """Run *callback* on the feed's thread, as for the desk; the future tells when it has run."""
+        done: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                callback()
+            except Exception as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        self._loop.call_soon_threadsafe(run)
+        return done
+
+    @property
+    def connected(self) -> bool:
+        """Whether a socket is open."""
+        return self._socket is not None
+
+    def idle(self) -> bool:
+        """Tell whether nothing is under way that does not wait on the clock."""
+        head = self._journal.head
+        waiting = self._session.unanswered and (
+            self._asked_at is not None and time.monotonic() - self._asked_at < PATIENCE_SECONDS
+        )
+        quiet = self._cursor >= head and self._appending == 0 and not waiting and not self._connecting
+        return quiet and self.desk.idle()
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except Exception as error:  # noqa: BLE001  the thread must not die in silence
+            log.exception("the feed failed")
+            self._on_fatal(f"feed: {error!r}")
+        finally:
+            self._started.set()
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop, self._wake = asyncio.Event(), asyncio.Event()
+        self.desk = self._make_desk(self._loop.call_soon_threadsafe)
+        self._fold()
+        self._undo = self._journal.subscribe(self._nudged)
+        self.desk.catch_up()
+        self._started.set()
+        keeper = asyncio.create_task(self._keep_connected(), name="feed")
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({keeper, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        self._undo()
+        for task in (keeper, stopping):
+            task.cancel()
+        if keeper.done() and not keeper.cancelled() and (error := keeper.exception()) is not None:
+            raise error
+        await asyncio.gather(keeper, return_exceptions=True)
+
+    def _fold(self) -> None:
+        """Take the last epoch's number from the log, end it, and void what was asked and not answered."""
+        open_requests: dict[Seq, Recorded] = {}
+        lost = True
+        for fact in self._journal.read(Seq(0), 10_000_000):
+            self._cursor = fact.seq
+            match fact.event:
+                case FeedConnected(epoch=epoch):
+                    self._epoch, lost = epoch, False
+                case FeedLost():
+                    lost = True
+                case RegisterWanted() | DropWanted():
+                    open_requests[fact.seq] = fact
+                case (
+                    Registered()
+                    | Dropped()
+                    | RegistrationRefused()
+                    | RegistrationUnanswered()
+                    | RegistrationExpired()
+                    | RegistrationVoid()
+                ):
+                    open_requests.pop(fact.caused_by or Seq(0), None)
+                case _:
+                    pass
+        for fact in open_requests.values():
+            self._handle(self._session.request(fact))
+        if not lost:
+            self.desk.epoch_end(self._epoch)
+            self._append(FeedLost(epoch=self._epoch, reason="the process ended"), None)
+
+    def _nudged(self) -> None:
+        self._loop.call_soon_threadsafe(self._follow)
+
+    def _follow(self) -> None:
+        self.desk.catch_up()
+        while facts := self._journal.read(self._cursor):
+            for fact in facts:
+                if isinstance(fact.event, RegisterWanted | DropWanted):
+                    self._handle(self._session.request(fact))
+            self._cursor = facts[-1].seq
+        self._wake.set()
+        self._changed()
+
+    async def _keep_connected(self) -> None:
+        attempt, renew = 0, False
+        while True:
+            self._connecting = True
+            opened = self._clock.now()
+            reason, wait, renew = await self._connect_once(renew)
+            self._connecting = True
+            if self._clock.now() - opened > 60 * SECOND_US:
+                attempt = 0
+            log.info("feed connection ended", reason=reason)
+            base = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)]
+            jitter = random.uniform(0, base / 4)  # noqa: S311  spreads reconnects, decides nothing
+            pause = max(base + jitter, wait)
+            attempt += 1
+            self._connecting = False
+            self._changed()
+            await self._clock.sleep_until(Micros(self._clock.now() + int(pause * SECOND_US)))
+
+    async def _connect_once(self, renew: bool) -> tuple[str, int, bool]:
+        """Hold one connection for as long as it lasts; return why it ended, the least wait, whether to renew the key."""
+        try:
+            approval = await self._approval(renew)
+            socket = await connect(self._url, ping_interval=None, max_size=1 << 20, open_timeout=10, max_queue=1_024)
+        except (OSError, WebSocketException, TimeoutError) as error:
+            self._append(FeedUnreachable(attempt=1, reason=f"{type(error).__name__}: {error}"), None)
+            return str(error), 1, False
+        epoch = self._epoch = Epoch(self._epoch + 1)
+        self._socket, self.frames = socket, 0
+        self.desk.epoch_begin(epoch)
+        self._session.opened(epoch, approval, self._clock.now())
+        self._asked_at = time.monotonic()
+        timer = asyncio.create_task(self._timer(socket), name="feed-timer")
+        reason, wait, again = "closed by the broker", 0, False
+        try:
+            await self._flush(socket)
+            async for text in socket:
+                broken = await self._take(socket, text if isinstance(text, str) else text.decode(errors="replace"))
+                if broken is not None:
+                    reason, wait, again = broken.reason, broken.wait_seconds, broken.renew_approval
+                    break
+        except (OSError, WebSocketException) as error:
+            reason = f"{type(error).__name__}: {error}"
+        finally:
+            timer.cancel()
+            self._socket = None
+            await socket.close()
+            self.desk.epoch_end(epoch)
+            self._append(FeedLost(epoch=epoch, reason=reason), None)
+            self._handle(self._session.closed())
+        return reason, wait, again
+
+    async def _take(self, socket: ClientConnection, text: str) -> Broken | None:
+        outputs = self._session.receive(text)
+        broken = self._handle(outputs)
+        self.frames += 1
+        if text.startswith("{"):
+            self._connecting = self._connecting and not any(
+                isinstance(one, Report) and isinstance(one.event, FeedConnected) for one in outputs
+            )
+            await self._flush(socket)
+        self._changed()
+        return broken
+
+    async def _timer(self, socket: ClientConnection) -> None:
+        """Send queued requests when their time comes, and give up on unanswered ones."""
+        while True:
+            self._wake.clear()
+            broken = self._handle(self._session.late(self._clock.now()))
+            if broken is not None:
+                await socket.close()
+                return
+            await self._flush(socket)
+            self._changed()
+            due = self._session.wake_at()
+            waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._wake.wait())]
+            if due is not None:
+                waits.append(asyncio.create_task(_sleep(self._clock, due)))
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for one in waits:
+                    one.cancel()
+
+    async def _flush(self, socket: ClientConnection) -> None:
+        for text in self._session.to_send(self._clock.now()):
+            self._asked_at = time.monotonic()
+            await socket.send(text)
+
+    def _handle(self, outputs: list[Output]) -> Broken | None:
+        broken = None
+        for output in outputs:
+            match output:
+                case Data(text=text, records=records, first=first):
+                    place = self.desk.frame(text, records)
+                    for code, channel in first:
+                        self._append(FirstTick(epoch=self._epoch, code=code, channel=channel, place=place), None)
+                case Report(event=event, caused_by=cause):
+                    self._append(event, cause)
+                case Broken():
+                    broken = output
+        return broken
+
+    def _append(self, event: Event, caused_by: Seq | None) -> None:
+        self._appending += 1
+        future = self._journal.append(STREAM, [event], by="feed", caused_by=caused_by)
+        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._appended, done))
+
+    def _appended(self, done: Future[tuple[Recorded, ...]]) -> None:
+        self._appending -= 1
+        error = done.exception()
+        if error is not None and not isinstance(error, AlreadyAnswered):
+            self._on_fatal(f"feed: {error}")
+        self._changed()
+
+
+async def _sleep(clock: Clock, at: Micros) -> None:
+    await clock.sleep_until(at)

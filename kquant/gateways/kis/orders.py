@@ -1,0 +1,217 @@
+"""The order gateway: the last gate, one POST an intent, and one outcome (`reliability` C0, steps 1 to 3 and 7).
+
+No retry of anything stands between the gate and the POST. What is not provably accepted or refused is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from kquant.events.base import Event, Recorded
+from kquant.events.orders import (
+    CancelAccepted,
+    CancelRefused,
+    CancelUnknown,
+    CancelWanted,
+    OrderAccepted,
+    OrderBlocked,
+    OrderExpired,
+    OrderIntended,
+    OrderRefused,
+    OrderSendStarted,
+    OrderUnknown,
+)
+from kquant.gateways.clock import Clock
+from kquant.gateways.follow import FollowingGateway
+from kquant.gateways.kis.calls import KisCalls
+from kquant.gateways.kis.rest import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable, text_field
+from kquant.journal.port import Journal
+from kquant.krx import SessionHours
+from kquant.values import IntentId, Seq
+
+PROVEN_REFUSALS = frozenset(
+    {
+        "EGW00121", "EGW00122", "EGW00123", "EGW00201", "EGW00215", "APBK0344", "APBK0400", "APBK0506", "APBK0507",
+        "APBK0656", "APBK0918", "APBK0919", "APBK1234", "40570000", "40580000", "40910000",
+    }
+)  # fmt: skip
+"""Refusals after which nothing was placed. Any other answer than acceptance leaves the order unknown."""
+
+OPEN_EARLY_US = 30 * 60 * 1_000_000
+"""Orders for the opening auction are taken from half an hour before the open."""
+
+
+class Gate(Protocol):
+    """The halt flag of memory and file."""
+
+    def is_halted(self) -> bool:
+        """Tell whether entries are halted."""
+
+
+class OrderGateway(FollowingGateway):
+    """Sends what `orders` intends. allowed: the profile's setting; without it nothing ever leaves."""
+
+    stream = "broker"
+    by = "order gateway"
+
+    def __init__(
+        self,
+        journal: Journal,
+        calls: KisCalls,
+        clock: Clock,
+        gate: Gate,
+        hours: SessionHours,
+        *,
+        allowed: bool,
+        timeout_seconds: int,
+        changed: Callable[[], None],
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        super().__init__(journal, changed=changed, on_fatal=on_fatal)
+        self._calls = calls
+        self._clock = clock
+        self._gate = gate
+        self._hours = hours
+        self._allowed = allowed
+        self._timeout_seconds = timeout_seconds
+
+    def fold(self, facts: list[Recorded]) -> None:
+        """End what the last process left open: never sent is expired, send begun is unknown. Nothing is sent again."""
+        intents: dict[IntentId, Seq] = {}
+        started: set[IntentId] = set()
+        cancels: dict[Seq, CancelWanted] = {}
+        for fact in facts:
+            match fact.event:
+                case OrderIntended(intent=intent):
+                    intents[intent] = fact.seq
+                case OrderSendStarted(intent=intent):
+                    started.add(intent)
+                case (
+                    OrderAccepted(intent=intent)
+                    | OrderRefused(intent=intent)
+                    | OrderUnknown(intent=intent)
+                    | OrderExpired(intent=intent)
+                    | OrderBlocked(intent=intent)
+                ):
+                    intents.pop(intent, None)
+                case CancelWanted():
+                    cancels[fact.seq] = fact.event
+                case CancelAccepted() | CancelRefused() | CancelUnknown():
+                    cancels.pop(fact.caused_by or Seq(0), None)
+                case _:
+                    pass
+        for intent, seq in intents.items():
+            if intent in started:
+                self.spawn(self.append(OrderUnknown(intent=intent, why="the process ended during the send"), seq, 1))
+            else:
+                self.spawn(self.append(OrderExpired(intent=intent), seq))
+        for seq, wanted in cancels.items():
+            self.spawn(self.append(CancelUnknown(intent=wanted.intent, why="the process ended"), seq))
+
+    def take(self, fact: Recorded) -> None:
+        """Start one order or cancel."""
+        match fact.event:
+            case OrderIntended():
+                self.spawn(self._place(fact.seq, fact.event))
+            case CancelWanted():
+                self.spawn(self._cancel(fact.seq, fact.event))
+            case _:
+                pass
+
+    async def _place(self, seq: Seq, intent: OrderIntended) -> None:
+        stopped = self._last_gate(intent)
+        if stopped is not None:
+            await self.append(stopped, seq)
+            return
+        await self.append(OrderSendStarted(intent=intent.intent), seq)
+        await self.append(await self._post(intent), seq, 1)
+
+    def _last_gate(self, intent: OrderIntended) -> Event | None:
+        now = self._clock.now()
+        if not self._allowed:
+            return OrderBlocked(intent=intent.intent, why="profile")
+        if intent.side == "buy" and self._gate.is_halted():
+            return OrderBlocked(intent=intent.intent, why="halted")
+        if not self._hours.open_at - OPEN_EARLY_US <= now < self._hours.close_at:
+            return OrderBlocked(intent=intent.intent, why="session")
+        return OrderExpired(intent=intent.intent) if now > intent.valid_until else None
+
+    async def _post(self, intent: OrderIntended) -> Event:
+        number = intent.intent
+
+        def gate() -> None:
+            stopped = self._last_gate(intent)
+            if stopped is not None:
+                raise _Stopped(stopped)
+
+        try:
+            async with asyncio.timeout(self._timeout_seconds + 1):
+                answer = await self._calls.place(
+                    intent.code,
+                    intent.side,
+                    intent.kind,
+                    intent.qty,
+                    intent.price,
+                    timeout_seconds=self._timeout_seconds,
+                    gate=gate,
+                )
+            order_no, branch, time = _placed(answer)
+        except _Stopped as stopped:
+            return stopped.outcome
+        except KisNotSent as error:
+            return OrderRefused(intent=number, message_code="NOT_SENT", message=str(error))
+        except KisRefused as error:
+            if error.code in PROVEN_REFUSALS:
+                return OrderRefused(intent=number, message_code=error.code, message=error.message)
+            return OrderUnknown(intent=number, why=f"HTTP {error.status} {error.code} {error.message}".strip())
+        except (KisUnreachable, KisUnreadable, TimeoutError) as error:
+            return OrderUnknown(intent=number, why=str(error) or "no answer in time")
+        return OrderAccepted(intent=number, order_no=order_no, branch=branch, time=time)
+
+    async def _cancel(self, seq: Seq, wanted: CancelWanted) -> None:
+        await self.append(await self._post_cancel(wanted), seq)
+
+    async def _post_cancel(self, wanted: CancelWanted) -> Event:
+        number = wanted.intent
+
+        def gate() -> None:
+            if not self._allowed:
+                raise _Stopped(CancelUnknown(intent=number, why="profile"))
+            if self._clock.now() > wanted.valid_until:
+                raise _Stopped(CancelUnknown(intent=number, why="expired before it was sent"))
+
+        try:
+            async with asyncio.timeout(self._timeout_seconds + 1):
+                answer = await self._calls.cancel(
+                    wanted.order_no, wanted.branch, timeout_seconds=self._timeout_seconds, gate=gate
+                )
+            order_no, _, _ = _placed(answer)
+        except _Stopped as stopped:
+            return stopped.outcome
+        except KisNotSent as error:
+            return CancelUnknown(intent=number, why=str(error))
+        except KisRefused as error:
+            return CancelRefused(intent=number, message_code=error.code, message=error.message)
+        except (KisUnreachable, KisUnreadable, TimeoutError) as error:
+            return CancelUnknown(intent=number, why=str(error) or "no answer in time")
+        return CancelAccepted(intent=number, order_no=order_no)
+
+
+class _Stopped(Exception):
+    """The gate stopped a call before its first byte."""
+
+    def __init__(self, outcome: Event) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+def _placed(answer: Answer) -> tuple[str, str, str]:
+    output = answer.body.get("output")
+    if not isinstance(output, dict):
+        raise KisUnreadable("an accepted order without output")
+    number = text_field(output, "ODNO").lstrip("0")
+    if not number:
+        raise KisUnreadable("an accepted order without a number")
+    return number, text_field(output, "KRX_FWDG_ORD_ORGNO"), text_field(output, "ORD_TMD")

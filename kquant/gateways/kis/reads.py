@@ -1,0 +1,160 @@
+"""The REST gateway: answers recorded read requests, each with exactly one outcome, and polls prices where asked to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from kquant.events.analyzer import Listed, ListingAnswered, ListingWanted
+from kquant.events.base import Event, Recorded
+from kquant.events.orders import ExecutionsListed, ExecutionsWanted
+from kquant.events.pipeline import NewsAnswered, NewsWanted
+from kquant.events.portfolio import BalanceAnswered, BalanceWanted
+from kquant.events.scanner import RankingsAnswered, RankingsWanted, ReadExpired, ReadFailed
+from kquant.events.slots import PollingEnded, PollingStarted
+from kquant.gateways.clock import Clock
+from kquant.gateways.follow import FollowingGateway
+from kquant.gateways.kis.calls import KisCalls
+from kquant.gateways.kis.master import parse
+from kquant.gateways.kis.rest import KisError
+from kquant.journal.attachments import Attachments
+from kquant.journal.port import Journal
+from kquant.krx import TickBand
+from kquant.market.records import RestPrice
+from kquant.values import SECOND_US, KquantError, Micros, Seq, Symbol, to_kst
+
+Read = ListingWanted | RankingsWanted | NewsWanted | BalanceWanted | ExecutionsWanted
+OUTCOMES = (
+    ListingAnswered,
+    RankingsAnswered,
+    NewsAnswered,
+    BalanceAnswered,
+    ExecutionsListed,
+    ReadFailed,
+    ReadExpired,
+)
+
+
+class RestGateway(FollowingGateway):
+    """Reads for the owners. price: where polled prices go, on any thread."""
+
+    stream = "rest"
+    by = "rest"
+
+    def __init__(
+        self,
+        journal: Journal,
+        calls: KisCalls,
+        clock: Clock,
+        attachments: Attachments,
+        bands: tuple[TickBand, ...],
+        *,
+        price: Callable[[RestPrice], None],
+        changed: Callable[[], None],
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        super().__init__(journal, changed=changed, on_fatal=on_fatal)
+        self._calls = calls
+        self._clock = clock
+        self._attachments = attachments
+        self._bands = bands
+        self._price = price
+        self._polls: dict[Symbol, int] = {}
+        self._poller: asyncio.Task[None] | None = None
+
+    def fold(self, facts: list[Recorded]) -> None:
+        """Ask again what is still open, and go on polling."""
+        waiting: dict[Seq, Recorded] = {}
+        for fact in facts:
+            if isinstance(fact.event, Read):
+                waiting[fact.seq] = fact
+            elif isinstance(fact.event, OUTCOMES) and fact.caused_by is not None:
+                waiting.pop(fact.caused_by, None)
+            else:
+                self._poll(fact)
+        for fact in waiting.values():
+            self.take(fact)
+
+    def take(self, fact: Recorded) -> None:
+        """Start one read, or begin or end polling."""
+        if isinstance(fact.event, Read):
+            self.spawn(self._read(fact, fact.event))
+        else:
+            self._poll(fact)
+
+    async def _read(self, fact: Recorded, request: Read) -> None:
+        if self._clock.now() > request.valid_until:
+            await self.append(ReadExpired(what=fact.name), fact.seq)
+            return
+        try:
+            outcome = await self._answer(request)
+        except KisError as error:
+            outcome = ReadFailed(what=fact.name, reason=str(error))
+        if self._clock.now() > request.valid_until:
+            outcome = ReadExpired(what=fact.name)
+        await self.append(outcome, fact.seq)
+
+    async def _answer(self, request: Read) -> Event:
+        match request:
+            case RankingsWanted(cycle=cycle, limit=limit):
+                gainers = await self._calls.gainers(limit)
+                return RankingsAnswered(cycle=cycle, gainers=gainers, volumes=await self._calls.volumes(limit))
+            case NewsWanted(run=run):
+                return NewsAnswered(run=run, items=await self._calls.news())
+            case BalanceWanted():
+                return await self._calls.balance()
+            case ExecutionsWanted():
+                return ExecutionsListed(rows=await self._calls.executions(f"{to_kst(self._clock.now()):%Y%m%d}"))
+            case ListingWanted():
+                return await self._listing()
+
+    async def _listing(self) -> ListingAnswered:
+        stocks: dict[str, Listed] = {}
+        source = ""
+        for market in ("kospi", "kosdaq"):
+            zipped = await self._calls.master(market)
+            source = f"{source} {self._attachments.put(zipped)}".strip()
+            for stock in parse(zipped, market.upper(), self._bands):
+                stocks[stock.code] = stock
+        return ListingAnswered(stocks=tuple(stocks[code] for code in sorted(stocks)), source=source)
+
+    def _poll(self, fact: Recorded) -> None:
+        match fact.event:
+            case PollingStarted(code=code, every_seconds=every):
+                self._polls[code] = every
+                if self._poller is None or self._poller.done():
+                    self._poller = asyncio.create_task(self._keep_polling(), name="poller")
+                    self._poller.add_done_callback(self._poller_ended)
+            case PollingEnded(code=code):
+                self._polls.pop(code, None)
+            case _:
+                pass
+
+    async def _keep_polling(self) -> None:
+        """Ask each polled stock's price every so many seconds; a failed call waits for the next turn."""
+        due: dict[Symbol, Micros] = {}
+        while self._polls:
+            now = self._clock.now()
+            for code in sorted(self._polls):
+                if due.get(code, Micros(0)) > now or code not in self._polls:
+                    continue
+                due[code] = Micros(now + self._polls[code] * SECOND_US)
+                try:
+                    self._price(await self._calls.price(code))
+                except KisError:
+                    self.poll_failures += 1
+            await self._clock.sleep_until(Micros(self._clock.now() + SECOND_US))
+
+    poll_failures = 0
+    """Polls that brought no price."""
+
+    def _poller_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, KquantError):
+            self._on_fatal(f"rest: {error!r}")
+
+    async def close(self) -> None:
+        """Stop polling and following."""
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.gather(self._poller, return_exceptions=True)
+        await super().close()

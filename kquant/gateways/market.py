@@ -1,0 +1,164 @@
+"""The market desk: one thread's gateway between the feed, the tape, the market fold and the journal.
+
+Everything that reaches the fold goes on the tape first, in the order applied: frames, REST prices, second marks,
+connection epochs, and a mark for every control event with its seq. What the fold reports becomes events in stream
+`market`; the tape is flushed up to a fact's place before the fact is appended. Not thread-safe: it lives on one loop,
+other threads hand their input over with `call_soon_threadsafe`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+import msgspec
+
+from kquant.events.base import Event, Recorded
+from kquant.events.market import BarsClosed
+from kquant.journal.port import AlreadyAnswered, Journal
+from kquant.journal.tape import Tape, TapeRecord
+from kquant.market.fold import CONTROL_NAMES, Derived, MarketFold, replay_into
+from kquant.market.records import Record, RestPrice
+from kquant.values import Epoch, Micros, Seq
+
+STREAM = "market"
+
+
+class Now(Protocol):
+    """A clock that can be read."""
+
+    def now(self) -> Micros:
+        """Return UTC microseconds of the run's clock."""
+
+
+class MarketDesk:
+    """Owns the tape's writer and the live fold.
+
+    decode: a raw frame's text to its records; only used to fold an existing tape at start.
+    call_soon: runs a callback on the desk's own thread, from any thread.
+    changed: called whenever the desk may have become idle.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        tape: Tape,
+        clock: Now,
+        *,
+        decode: Callable[[str], Sequence[Record]],
+        call_soon: Callable[[Callable[[], None]], object],
+        changed: Callable[[], None],
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        self.fold = MarketFold()
+        self._journal = journal
+        self._tape = tape
+        self._clock = clock
+        self._decode = decode
+        self._call_soon = call_soon
+        self._changed = changed
+        self._on_fatal = on_fatal
+        self._cursor = Seq(0)
+        self._pending = 0
+
+    def recover(self, records: Iterable[TapeRecord]) -> None:
+        """Fold the day's tape so far, append what was derived but not yet recorded, and go on after its last mark."""
+        facts = self._journal.read(Seq(0), 1_000_000)
+        by_seq = {fact.seq: fact for fact in facts}
+        answered = {fact.caused_by for fact in facts if fact.stream == STREAM and fact.caused_by is not None}
+        minutes = {fact.event.start for fact in facts if isinstance(fact.event, BarsClosed)}
+        missing: list[Derived] = []
+        for derived in replay_into(self.fold, self._marking(records), by_seq, self._decode):
+            event, _, caused_by = derived
+            known = event.start in minutes if isinstance(event, BarsClosed) else caused_by in answered
+            if not known:
+                missing.append(derived)
+        self._report(missing)
+
+    def _marking(self, records: Iterable[TapeRecord]) -> Iterable[TapeRecord]:
+        for record in records:
+            if record.kind == "control":
+                self._cursor = max(self._cursor, control_seq(record))
+            yield record
+
+    def idle(self) -> bool:
+        """Tell whether every control event is applied and every report is durable."""
+        return self._pending == 0 and self._cursor >= self._journal.head
+
+    def catch_up(self) -> None:
+        """Apply control events appended since the last look."""
+        while facts := self._journal.read(self._cursor):
+            for fact in facts:
+                self._cursor = fact.seq
+                if fact.name in CONTROL_NAMES:
+                    self._control(fact)
+        self._changed()
+
+    def frame(self, text: str, records: Sequence[Record]) -> int:
+        """Take one data frame with its decoded records; return its place in the tape."""
+        at = self._clock.now()
+        place = self._tape.append("frame", at, text.encode())
+        self._report(self.fold.apply_records(records, at, place))
+        return place
+
+    def price(self, price: RestPrice) -> None:
+        """Take one price asked over REST."""
+        at = self._clock.now()
+        place = self._tape.append("rest", at, msgspec.msgpack.encode(price))
+        self._report(self.fold.apply_records((price,), at, place))
+
+    def second(self, at: Micros) -> None:
+        """Mark that market time reached *at*; minutes that ended close their bars."""
+        place = self._tape.append("second", at, b"")
+        self._report(self.fold.second(at, place))
+
+    def epoch_begin(self, epoch: Epoch) -> None:
+        """A connection begins."""
+        at = self._clock.now()
+        place = self._tape.append("epoch_begin", at, str(epoch).encode())
+        self._report(self.fold.epoch_begin(epoch, at, place))
+
+    def epoch_end(self, epoch: Epoch) -> None:
+        """A connection ended."""
+        at = self._clock.now()
+        place = self._tape.append("epoch_end", at, str(epoch).encode())
+        self._report(self.fold.epoch_end(epoch, at, place))
+
+    def sync(self) -> None:
+        """Make the tape so far survive a power loss; once a second is enough."""
+        self._tape.sync()
+
+    def close(self) -> None:
+        """Seal the tape's open block."""
+        self._tape.close()
+
+    def _control(self, fact: Recorded) -> None:
+        at = self._clock.now()
+        place = self._tape.append("control", at, str(fact.seq).encode())
+        self._report(self.fold.control(fact, at, place))
+
+    def _report(self, derived: Iterable[Derived]) -> None:
+        batch = list(derived)
+        if not batch:
+            return
+        self._tape.flush()
+        for event, _, caused_by in batch:
+            self._append(event, caused_by)
+
+    def _append(self, event: Event, caused_by: Seq | None) -> None:
+        self._pending += 1
+        future = self._journal.append(STREAM, [event], by="market", caused_by=caused_by)
+        future.add_done_callback(lambda done: self._call_soon(lambda: self._appended(done)))
+
+    def _appended(self, future: Future[tuple[Recorded, ...]]) -> None:
+        self._pending -= 1
+        error = future.exception()
+        if error is not None and not isinstance(error, AlreadyAnswered):
+            self._on_fatal(f"market: {error}")
+        self._changed()
+
+
+def control_seq(record: TapeRecord) -> Seq:
+    """Return the seq a control mark stands for."""
+    return Seq(int(record.data))
