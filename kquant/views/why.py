@@ -294,12 +294,15 @@ def _slot_verdict(facts: Sequence[Recorded], code: Symbol) -> str:
         kinds = ", ".join(f"{line.channel} {line.state} since {kst_clock(line.since)}" for line in mine)
         claims = f" ({', '.join(mine[0].reasons)})" if mine[0].reasons else ""
         return f"Has a slot: priority {mine[0].priority}{claims}, {kinds}."
-    if any(line.code == code for line in view.waiting):
-        return "Waits for a slot: it has a claim, but better ones fill the table or the change budget is spent."
     evicted = [f.event for f in facts if isinstance(f.event, slots.SlotEvicted) and f.event.code == code]
+    lost = ""
     if evicted:
         last = evicted[-1]
-        return f"Lost its slot to {last.for_code} (priority {last.for_priority}) by rule {last.rule}."
+        lost = f"lost its slot to {last.for_code} (priority {last.for_priority}) by rule {last.rule}"
+    if any(line.code == code for line in view.waiting):
+        return f"Waits for a slot: it has a claim, and {lost or 'better ones fill the table, or changes are at their limit'}."
+    if lost:
+        return f"Has no slot: it {lost}."
     ended = [f.event for f in facts if isinstance(f.event, slots.SlotClaimEnded) and f.event.code == code]
     if ended:
         return f"Has no slot: its last reason, {ended[-1].reason}, ended ({ended[-1].why})."
