@@ -47,7 +47,14 @@ def evidence(**changes: Any) -> Evidence:
 
 def test_the_blend_is_the_weighted_mean_of_its_parts() -> None:
     parts = parts_of(evidence(), RULES)
-    assert (parts.pick, parts.scan, parts.momentum, parts.volume, parts.program, parts.book) == (80, 90, 75, 50, None, None)
+    assert (parts.pick, parts.scan, parts.momentum, parts.volume, parts.program, parts.book) == (
+        80,
+        90,
+        75,
+        50,
+        None,
+        None,
+    )
     assert judge(evidence(), RULES).total == (2 * (80 * 25 + 90 * 25 + 75 * 20 + 50 * 15) + 85) // 170 == 76
 
 
@@ -62,7 +69,9 @@ def test_a_missing_part_is_left_out_and_never_read_as_zero(parts: BrainParts) ->
     assert min(known) <= total <= max(known)
     for name in parts.__struct_fields__:
         if getattr(parts, name) is None:
-            assert total_of(replace(parts, **{name: 0}), RULES) <= total <= total_of(replace(parts, **{name: 100}), RULES)
+            assert (
+                total_of(replace(parts, **{name: 0}), RULES) <= total <= total_of(replace(parts, **{name: 100}), RULES)
+            )
             assert abs(total_of(replace(parts, **{name: total}), RULES) - total) <= 1
 
 

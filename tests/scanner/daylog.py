@@ -58,7 +58,9 @@ def listing(*stocks: Listed) -> ListingAnswered:
 class Drive:
     """One owner on a journal in memory; time is set by hand and alarms ring when asked."""
 
-    def __init__(self, owner: Owner[Any, Any], at: str = "07:10", day: date = DAY, settings: Settings = SETTINGS) -> None:
+    def __init__(
+        self, owner: Owner[Any, Any], at: str = "07:10", day: date = DAY, settings: Settings = SETTINGS
+    ) -> None:
         self.day = day
         self.now = from_kst(day, time.fromisoformat(at))
         self.owner = owner

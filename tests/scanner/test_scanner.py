@@ -198,7 +198,9 @@ def test_parts_out_of_range_are_no_score() -> None:
     (wanted,) = ranked(drive, 1, [row("000100")], [])
     too_good = ScanParts(persistence=31, volume=20, momentum=30, risk=20)
     answer = given(wanted, 0)
-    completed = drive.tell(ScoreGiven(**{f: getattr(answer, f) for f in answer.__struct_fields__} | {"parts": too_good}))
+    completed = drive.tell(
+        ScoreGiven(**{f: getattr(answer, f) for f in answer.__struct_fields__} | {"parts": too_good})
+    )
     assert completed[0].scored[0].total is None
     assert completed[0].qualified == ()
 

@@ -49,7 +49,9 @@ def test_a_normal_day_scans_every_minute_from_five_past_nine_to_the_close() -> N
 
 def test_every_job_of_a_normal_day_is_due_once_and_in_order() -> None:
     drive = whole_day(date(2026, 11, 20))
-    single = [(event.job, kst_clock(event.due)) for event in drive.said(JobDue) if event.job not in {"scan", "pipeline"}]
+    single = [
+        (event.job, kst_clock(event.due)) for event in drive.said(JobDue) if event.job not in {"scan", "pipeline"}
+    ]
     assert single == [
         ("analysis", "07:20:00"),
         ("session_opened", "09:00:00"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -24,10 +24,10 @@ from kquant.events.analyzer import (
 )
 from kquant.events.base import Event, Recorded, name_of
 from kquant.events.scanner import ReadExpired, ReadFailed
+from kquant.gateways.clock import Clock
 from kquant.gateways.research import helper
 from kquant.gateways.research.heuristic import MODEL
-from kquant.gateways.scoring.follow import Follower, TooLate
-from kquant.gateways.scoring.port import Clock
+from kquant.gateways.scoring.follow import Answering, TooLate
 from kquant.journal.port import Journal
 from kquant.values import Krw
 
@@ -44,10 +44,10 @@ class Attachments(Protocol):
         """Return what was stored under that hash."""
 
 
-class AnalysisGateway(Follower):
+class AnalysisGateway(Answering):
     """Answers research and batch requests of the analyzer. table: path of the Parquet file for the day."""
 
-    stream = "research"
+    stream = by = "research"
     takes = (ResearchWanted, BatchWanted)
 
     def __init__(
@@ -72,20 +72,21 @@ class AnalysisGateway(Follower):
         await super().close()
         await self._dismiss()
 
-    async def _answer(self, fact: Recorded) -> Sequence[Event]:
+    async def answer(self, fact: Recorded) -> Event:
+        """Read the table, or score a batch; whatever comes of it is the outcome."""
         match fact.event:
             case ResearchWanted() as wanted:
-                return [await self._research(wanted)]
+                return await self._research(wanted)
             case BatchWanted() as batch:
                 self._batches += 1
                 try:
-                    return [await self._batch(batch)]
+                    return await self._batch(batch)
                 finally:
                     self._batches -= 1
                     if self._batches == 0:
                         await self._dismiss()
             case _:
-                return ()
+                raise TypeError(f"{fact.name} at seq {fact.seq} is no request of the analyzer")
 
     async def _research(self, wanted: ResearchWanted) -> Event:
         what = name_of(ResearchWanted)
@@ -94,7 +95,7 @@ class AnalysisGateway(Follower):
         try:
             content = await asyncio.to_thread(self._table.read_bytes)
             name = await asyncio.to_thread(self._attachments.put, content)
-            stocks, coverage = await self._in_time(asyncio.shield(self._load(name, content)), wanted.valid_until)
+            stocks, coverage = await self.in_time(asyncio.shield(self._load(name, content)), wanted.valid_until)
         except TooLate:
             return ReadExpired(what=what)
         except OSError as error:
@@ -108,7 +109,7 @@ class AnalysisGateway(Follower):
         if self._clock.now() > wanted.valid_until:
             return BatchFailed(batch=wanted.batch, why="expired before it was scored")
         try:
-            rows = await self._in_time(self._rows(wanted), wanted.valid_until)
+            rows = await self.in_time(self._rows(wanted), wanted.valid_until)
         except TooLate:
             return BatchFailed(batch=wanted.batch, why="not scored in time")
         except Exception as error:  # noqa: BLE001  whatever the helper does, the request gets its one outcome

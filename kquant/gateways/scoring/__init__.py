@@ -2,6 +2,6 @@
 
 from kquant.gateways.scoring.gateway import ScorerGateway
 from kquant.gateways.scoring.heuristic import HeuristicScorer
-from kquant.gateways.scoring.port import Abstained, Clock, Scored, Scorer
+from kquant.gateways.scoring.port import Abstained, Scored, Scorer
 
-__all__ = ["Abstained", "Clock", "HeuristicScorer", "Scored", "Scorer", "ScorerGateway"]
+__all__ = ["Abstained", "HeuristicScorer", "Scored", "Scorer", "ScorerGateway"]

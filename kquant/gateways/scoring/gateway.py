@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from kquant.events.base import Event, Recorded
 from kquant.events.scanner import ScoreAbstained, ScoreFailed, ScoreGiven, ScoreWanted
-from kquant.gateways.scoring.follow import Follower, TooLate
-from kquant.gateways.scoring.port import Abstained, Clock, Scorer
+from kquant.gateways.clock import Clock
+from kquant.gateways.scoring.follow import Answering, TooLate
+from kquant.gateways.scoring.port import Abstained, Scorer
 from kquant.journal.port import Journal
 
 
-class ScorerGateway(Follower):
+class ScorerGateway(Answering):
     """Asks one scorer about candidates, all requests of a cycle at once. Stream `scorer`."""
 
-    stream = "scorer"
+    stream = by = "scorer"
     takes = (ScoreWanted,)
 
     def __init__(
@@ -29,34 +30,33 @@ class ScorerGateway(Follower):
         super().__init__(journal, clock, changed=changed, on_fatal=on_fatal)
         self._scorer = scorer
 
-    async def _answer(self, fact: Recorded) -> Sequence[Event]:
+    async def answer(self, fact: Recorded) -> Event:
+        """Ask the scorer; whatever comes of it is the outcome."""
         wanted = fact.event
         if not isinstance(wanted, ScoreWanted):
-            return ()
+            raise TypeError(f"{fact.name} at seq {fact.seq} is no request to a scorer")
         if self._clock.now() > wanted.valid_until:
-            return [_failed(wanted, "expired before it was asked")]
+            return _failed(wanted, "expired before it was asked")
         try:
-            answer = await self._in_time(self._scorer.score(wanted), wanted.valid_until)
+            answer = await self.in_time(self._scorer.score(wanted), wanted.valid_until)
         except TooLate:
-            return [_failed(wanted, "no answer in time")]
+            return _failed(wanted, "no answer in time")
         except Exception as error:  # noqa: BLE001  whatever a scorer does, its request gets its one outcome
-            return [_failed(wanted, f"{type(error).__name__}: {error}")]
+            return _failed(wanted, f"{type(error).__name__}: {error}")
         if isinstance(answer, Abstained):
-            return [ScoreAbstained(cycle=wanted.cycle, code=wanted.code, why=answer.why)]
-        return [
-            ScoreGiven(
-                cycle=wanted.cycle,
-                code=wanted.code,
-                parts=answer.parts,
-                reasons=answer.reasons,
-                model=self._scorer.model,
-                prompt=answer.prompt,
-                answer=answer.answer,
-                tokens=answer.tokens,
-                cost_krw=answer.cost_krw,
-                latency_ms=answer.latency_ms,
-            )
-        ]
+            return ScoreAbstained(cycle=wanted.cycle, code=wanted.code, why=answer.why)
+        return ScoreGiven(
+            cycle=wanted.cycle,
+            code=wanted.code,
+            parts=answer.parts,
+            reasons=answer.reasons,
+            model=self._scorer.model,
+            prompt=answer.prompt,
+            answer=answer.answer,
+            tokens=answer.tokens,
+            cost_krw=answer.cost_krw,
+            latency_ms=answer.latency_ms,
+        )
 
 
 def _failed(wanted: ScoreWanted, why: str) -> ScoreFailed:

@@ -1,4 +1,4 @@
-"""What a scorer is: a request's facts in, rubric parts with reasons out, or an abstention. And what gateways need."""
+"""What a scorer is: a request's facts in, rubric parts with reasons out, or an abstention."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from kquant.events.scanner import ScanParts, ScoreWanted
-from kquant.values import Krw, Micros
+from kquant.values import Krw
 
 
 class Scored(Struct, frozen=True, kw_only=True):
@@ -37,13 +37,3 @@ class Scorer(Protocol):
 
     async def score(self, wanted: ScoreWanted) -> Scored | Abstained:
         """Return the parts of the rubric, or abstain. The gateway holds the deadline and cancels what is too late."""
-
-
-class Clock(Protocol):
-    """The run's clock: the wall's, or the simulated market's."""
-
-    def now(self) -> Micros:
-        """Return UTC microseconds."""
-
-    async def sleep_until(self, at: Micros) -> None:
-        """Return once the clock has reached *at*."""
