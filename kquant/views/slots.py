@@ -14,6 +14,15 @@ from kquant.views.names import Names
 PRIORITY: dict[slots.Reason, Priority] = {"held": 1, "picked": 2, "surging": 3}
 PRIORITIES: tuple[Priority, ...] = (1, 2, 3, 4)
 Key = tuple[Symbol, Channel]
+Answer = (
+    feed.Registered
+    | feed.Dropped
+    | feed.RegistrationRefused
+    | feed.RegistrationUnanswered
+    | feed.RegistrationExpired
+    | feed.RegistrationVoid
+    | feed.FirstTick
+)
 
 
 class SlotLine(Struct, frozen=True, kw_only=True):
@@ -52,6 +61,7 @@ class SlotFold:
         self.epoch = 0
         self._claims: dict[Symbol, dict[slots.Reason, Micros]] = {}
         self._slots: dict[Key, tuple[str, Micros, Priority]] = {}
+        self._before: dict[Key, tuple[str, Micros, Priority] | None] = {}
 
     def apply(self, fact: Recorded) -> bool:
         """Fold one fact; return whether the table may have changed."""
@@ -65,8 +75,10 @@ class SlotFold:
                 if not claims:
                     self._claims.pop(code, None)
             case slots.RegisterWanted(code=code, channel=channel, priority=priority):
+                self._before[code, channel] = self._slots.get((code, channel))
                 self._slots[code, channel] = ("sent", fact.at, priority)
             case slots.DropWanted(code=code, channel=channel):
+                self._before[code, channel] = self._slots.get((code, channel))
                 self._become(code, channel, "dropping", fact.at)
             case slots.SlotSuspected(code=code, channel=channel):
                 self._become(code, channel, "suspect", fact.at)
@@ -79,29 +91,50 @@ class SlotFold:
             case feed.FeedConnected(epoch=epoch):
                 self.epoch = epoch
                 self._slots.clear()
-            case feed.FeedLost():
+                self._before.clear()
+            case feed.FeedLost(epoch=epoch) if epoch == self.epoch:
                 self.epoch = 0
                 self._slots.clear()
-            case feed.Registered(code=code, channel=channel, epoch=epoch) if epoch == self.epoch:
-                self._become(code, channel, "acknowledged", fact.at)
-            case feed.FirstTick(code=code, channel=channel, epoch=epoch) if epoch == self.epoch:
-                self._become(code, channel, "ticking", fact.at)
-            case feed.Dropped(code=code, channel=channel, epoch=epoch) if epoch == self.epoch:
-                self._slots.pop((code, channel), None)
-            case feed.RegistrationUnanswered(code=code, channel=channel, epoch=epoch) if epoch == self.epoch:
-                self._become(code, channel, "uncertain", fact.at)
             case (
-                feed.RegistrationRefused(code=code, channel=channel, epoch=epoch, action=action)
-                | feed.RegistrationExpired(code=code, channel=channel, epoch=epoch, action=action)
-                | feed.RegistrationVoid(code=code, channel=channel, epoch=epoch, action=action)
+                feed.Registered(epoch=epoch)
+                | feed.Dropped(epoch=epoch)
+                | feed.RegistrationRefused(epoch=epoch)
+                | feed.RegistrationUnanswered(epoch=epoch)
+                | feed.RegistrationExpired(epoch=epoch)
+                | feed.RegistrationVoid(epoch=epoch)
+                | feed.FirstTick(epoch=epoch)
             ) if epoch == self.epoch:
-                if action == "register":
-                    self._slots.pop((code, channel), None)
-                else:
-                    self._become(code, channel, "acknowledged", fact.at)
+                self._answer(fact.event, fact.at)
             case _:
                 return False
         return True
+
+    def _answer(self, event: Answer, at: Micros) -> None:
+        """Take what the broker or the feed said in this epoch; ticks may come before their acknowledgement."""
+        key = event.code, event.channel
+        state = self._slots[key][0] if key in self._slots else ""
+        match event:
+            case feed.Registered():
+                if not state:
+                    self._slots[key] = ("acknowledged", at, 3 if event.channel == "trades" else 4)
+                elif state != "ticking":
+                    self._become(*key, "acknowledged", at)
+            case feed.FirstTick():
+                if state != "dropping":
+                    self._become(*key, "ticking", at)
+            case feed.Dropped() | feed.RegistrationVoid() | feed.RegistrationRefused(action="register"):
+                self._slots.pop(key, None)
+            case feed.RegistrationRefused():
+                self._become(*key, "uncertain", at)
+            case feed.RegistrationUnanswered():
+                if state in ("sent", "dropping"):
+                    self._become(*key, "uncertain", at)
+            case feed.RegistrationExpired():
+                before = self._before.get(key)
+                if before is None:
+                    self._slots.pop(key, None)
+                else:
+                    self._slots[key] = before
 
     def _become(self, code: Symbol, channel: Channel, state: str, at: Micros) -> None:
         known = self._slots.get((code, channel))

@@ -70,6 +70,25 @@ def test_a_lost_connection_empties_the_table_and_an_old_answer_is_ignored() -> N
     assert [line.state for line in slots_view(log.facts).held] == ["sent"]
 
 
+def test_a_tick_before_its_acknowledgement_and_a_late_timeout_leave_it_ticking() -> None:
+    log = slot_log()
+    log.add("slots", wanted())
+    log.add("feed", feed.FirstTick(epoch=Epoch(1), code=CODE, channel="trades", place=1))
+    log.add("feed", feed.Registered(epoch=Epoch(1), code=CODE, channel="trades", already=False))
+    log.add("feed", feed.RegistrationUnanswered(epoch=Epoch(1), code=CODE, channel="trades", action="register"))
+    assert slots_view(log.facts).held[0].state == "ticking"
+
+
+def test_a_renewal_that_was_never_sent_leaves_the_slot_as_it_was() -> None:
+    log = slot_log()
+    log.add("slots", wanted())
+    log.add("feed", feed.FirstTick(epoch=Epoch(1), code=CODE, channel="trades", place=1), at="09:00:00")
+    log.add("slots", wanted(), at="09:10:00")
+    log.add("feed", feed.RegistrationExpired(epoch=Epoch(1), code=CODE, channel="trades", action="register"))
+    line = slots_view(log.facts).held[0]
+    assert (line.state, line.since) == ("ticking", clock("09:00:00"))
+
+
 def test_a_refused_registration_holds_no_slot() -> None:
     log = slot_log()
     log.add("slots", wanted())
