@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from kquant.gateways.embedded import EmbeddedExchange, Stepped
@@ -84,7 +84,7 @@ class Lockstep:
         *,
         next_due: Callable[[], Micros | None],
         applied: Callable[[Stepped], bool],
-        moved: Callable[[Micros], None],
+        moved: Callable[[Micros], Awaitable[None]],
     ) -> None:
         self._exchange = exchange
         self._stillness = stillness
@@ -110,6 +110,6 @@ class Lockstep:
             stepped = self._awaited = await self._exchange.step(goal)
             await self._stillness.wait(failed)
             self._awaited = None
-            self._moved(stepped.now)
+            await self._moved(stepped.now)
             if stepped.now >= until:
                 return

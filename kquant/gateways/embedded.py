@@ -64,7 +64,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     open: Micros
     close: Micros
     mode: str
-    speed: float
+    speed: float | None
 
 
 class EmbeddedExchange:

@@ -144,7 +144,7 @@ class RestClient:
             async with self._session().get(self._base + path) as answer:
                 if answer.status != 200:
                     raise KisRefused(str(answer.status), f"download of {path}", answer.status)
-                return await answer.content.read(64 << 20)
+                return await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise KisUnreachable(f"download of {path}: {type(error).__name__}") from None
 

@@ -1,0 +1,252 @@
+"""The commands. Each prints for people, or one JSON document with --json, and returns a stable exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from kquant.cli import codes
+from kquant.cli.days import DayError, account_name, day_folders, find_day, is_running
+from kquant.config import ConfigError, Loaded, load, parse_value
+from kquant.gateways.embedded import Credentials
+from kquant.gateways.operator import HaltFlag, NoInstance, ask
+from kquant.values import KquantError
+
+Profile = Annotated[str, Parameter(name=("--profile", "-p"))]
+ConfigFile = Annotated[Path | None, Parameter(name="--config")]
+Data = Annotated[Path | None, Parameter(name="--data")]
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Setting = Annotated[list[str] | None, Parameter(name="--set", negative="")]
+
+app = App(
+    name="kquant",
+    help="Watches and trades the Korean stock market through the KIS Open API. 실시간 감시·자동매매.",
+    help_epilogue="Exit codes: 0 done · 1 the answer is no · 2 bad input · 3 busy · 4 failed, start again · 130 interrupted",
+)
+config_app = App(name="config", help="Look at the settings.")
+app.command(config_app)
+
+
+def _settings(profile: str, file: Path | None, sets: list[str] | None, **overrides: Any) -> Loaded:
+    given = {key.replace("__", "."): value for key, value in overrides.items() if value is not None}
+    for text in sets or []:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {text}: write section.key=value")
+        given[key.strip()] = parse_value(value.strip())
+    return load(profile, file=file, overrides=given)
+
+
+def _print_json(document: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+
+
+@app.command
+def run(
+    *,
+    profile: Profile = "demo",
+    market: Path | None = None,
+    day: str | None = None,
+    speed: str = "max",
+    data: Data = None,
+    config: ConfigFile = None,
+    set_: Setting = None,
+    json: Json = False,
+) -> int:
+    """Trade one day live against the exchange named by the profile, and end with the day's report.
+
+    A run that was interrupted or killed goes on with the same command on the same data.
+
+    Parameters
+    ----------
+    profile
+        demo (the embedded exchange, no account needed), paper or live.
+    market
+        Folder of a market day made by `kquant market import`; without it the demo generates one from its seed.
+    day
+        Trading day, YYYY-MM-DD.
+    speed
+        max: as fast as everything settles; N: market seconds a wall second.
+    data
+        Folder the days are kept in.
+    config
+        Your settings file (TOML).
+    set_
+        One setting, section.key=value; may be given again.
+    json
+        Print the day's summary as JSON.
+
+    """
+    from kquant.cli.live import LiveRun, RunOptions  # noqa: PLC0415  other commands need not load the trading rooms
+    from kquant.cli.summary import finish  # noqa: PLC0415
+
+    _check_speed(speed)
+    loaded = _settings(profile, config, set_, demo__day=day, journal__data=None if data is None else str(data))
+    if market is not None and not market.is_dir():
+        raise DayError(f"--market {market} is not a market day's folder: make one with `kquant market import`")
+    console = Console(stderr=json)
+    options = RunOptions(loaded=loaded, data=Path(loaded.settings.journal.data), day=day, speed=speed, market=market)
+    outcome = asyncio.run(LiveRun(options, console).run())
+    return finish(outcome, console, as_json=json)
+
+
+def _check_speed(speed: str) -> None:
+    if speed == "max":
+        return
+    try:
+        value = float(speed)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 10_000:
+        raise ConfigError(f"--speed {speed}: write max, or a number up to 10000")
+
+
+@config_app.command
+def check(*, profile: Profile = "demo", config: ConfigFile = None, set_: Setting = None, json: Json = False) -> int:
+    """Check the settings; an unknown or mistyped key is refused by name."""
+    loaded = _settings(profile, config, set_)
+    if json:
+        _print_json({"ok": True, "profile": loaded.settings.profile, "settings": len(loaded.origins)})
+    else:
+        sys.stdout.write(f"{len(loaded.origins)} settings are good for profile {loaded.settings.profile}\n")
+    return codes.OK
+
+
+@config_app.command
+def show(*, profile: Profile = "demo", config: ConfigFile = None, set_: Setting = None, json: Json = False) -> int:
+    """Show every setting with where it came from."""
+    loaded = _settings(profile, config, set_)
+    tree = msgspec.to_builtins(loaded.settings)
+    rows = []
+    for key in sorted(loaded.origins):
+        value: Any = tree
+        for part in key.split("."):
+            value = value[part]
+        rows.append({"key": key, "value": value, "origin": loaded.origins[key]})
+    if json:
+        _print_json(rows)
+        return codes.OK
+    width = max(len(row["key"]) for row in rows)
+    for row in rows:
+        text = msgspec.json.encode(row["value"]).decode()
+        shown = text if len(text) <= 60 else f"{text[:57]}..."
+        sys.stdout.write(f"{row['key']:{width}}  {shown:60}  {row['origin']}\n")
+    return codes.OK
+
+
+@app.command
+def halt(*, reason: str = "ordered by hand", data: Data = None, config: ConfigFile = None, json: Json = False) -> int:
+    """Stop new entries within a second, with or without a running program; exits keep working. 매수 중지."""
+    account = _account_folder(data, config)
+    flag = HaltFlag(account)
+    flag.write(reason)
+    answer = _tell(account, "halt", reason)
+    text = "halted; the running instance has recorded it" if answer else "halted by file; no instance is running"
+    return _said(text, halted=True, recorded=answer, json=json)
+
+
+@app.command
+def resume(*, reason: str = "ordered by hand", data: Data = None, config: ConfigFile = None, json: Json = False) -> int:
+    """Allow new entries again. 매수 재개."""
+    account = _account_folder(data, config)
+    answer = _tell(account, "resume", reason)
+    HaltFlag(account).clear()
+    text = (
+        "resumed; the running instance has recorded it"
+        if answer
+        else "the halt file is removed; no instance is running"
+    )
+    return _said(text, halted=False, recorded=answer, json=json)
+
+
+@app.command
+def status(*, data: Data = None, config: ConfigFile = None, json: Json = False) -> int:
+    """Show what the running instance is doing."""
+    account = _account_folder(data, config)
+    lines = asyncio.run(ask(account, "status"))
+    answer = msgspec.json.decode(lines[0])
+    if json:
+        _print_json(answer)
+    else:
+        sys.stdout.write(f"{answer['clock']} KST  {answer['line']}\n")
+    return codes.OK
+
+
+def _said(text: str, *, halted: bool, recorded: int | None, json: bool) -> int:
+    if json:
+        _print_json({"halted": halted, "recorded": recorded})
+    else:
+        sys.stdout.write(text + "\n")
+    return codes.OK
+
+
+def _account_folder(data: Path | None, config: Path | None) -> Path:
+    loaded = _settings("demo", config, None, journal__data=None if data is None else str(data))
+    return Path(loaded.settings.journal.data) / account_name(Credentials().account)
+
+
+def _tell(account: Path, command: str, reason: str) -> int | None:
+    if not is_running(account):
+        return None
+    try:
+        lines = asyncio.run(ask(account, command, who=getpass.getuser(), reason=reason))
+    except NoInstance:
+        return None
+    answer = msgspec.json.decode(lines[0]) if lines else {}
+    return answer.get("seq")
+
+
+def _data(data: Path | None) -> Path:
+    return data if data is not None else Path(load("demo").settings.journal.data)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit code. Bad input is one line on standard error."""
+    _configure_logs()
+    _load_commands()
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _complain(" ".join(str(error).split()), codes.BAD_INPUT)
+    except NoInstance as error:
+        return _complain(str(error), codes.BUSY)
+    except KquantError as error:
+        return _complain(str(error), getattr(error, "exit_code", codes.BAD_INPUT))
+    except KeyboardInterrupt:
+        return codes.INTERRUPTED
+    except BrokenPipeError:
+        return codes.OK
+    return code if isinstance(code, int) else codes.OK
+
+
+def _complain(text: str, code: int) -> int:
+    sys.stderr.write(f"kquant: {text}\n")
+    return code
+
+
+def _load_commands() -> None:
+    from kquant.cli import market, past  # noqa: F401, PLC0415  they register themselves
+
+
+def _configure_logs() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S"),
+            structlog.dev.ConsoleRenderer(colors=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(30),
+        cache_logger_on_first_use=True,
+    )
+
+
+__all__ = ["app", "day_folders", "find_day", "main"]

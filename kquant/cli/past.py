@@ -1,0 +1,96 @@
+"""Commands that read a day: replay rebuild and verify, events, why. A running day is read over its instance's socket."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from kquant.cli import codes
+from kquant.cli.app import Data, Json, _data, _print_json, app
+from kquant.cli.days import find_day, is_running
+from kquant.domain import OWNERS
+from kquant.gateways.kis.wire import decode
+from kquant.gateways.operator import INSTANCE, ask_stream, decode_row
+from kquant.replay import commands
+from kquant.views.describe import line
+from kquant.views.names import names_of
+
+replay_app = App(name="replay", help="Tell a day again from its log.")
+app.command(replay_app)
+
+Day = Annotated[str, Parameter(help="A date (its newest run), a day's folder, or latest.")]
+At = Annotated[str | None, Parameter(name="--at", help="HH:MM:SS KST.")]
+SeqOption = Annotated[int | None, Parameter(name="--seq", help="Place in the day's journal.")]
+
+
+def _show(answer: commands.Answer, *, json: bool) -> int:
+    if json:
+        _print_json(answer.data)
+    else:
+        sys.stdout.write(answer.text + "\n")
+    return answer.code
+
+
+@replay_app.command
+def rebuild(day: Day = "latest", *, at: At = None, seq: SeqOption = None, data: Data = None, json: Json = False) -> int:
+    """Show slot table, portfolio, picks and scores as they were at a moment."""
+    return _show(commands.rebuild(find_day(_data(data), day), OWNERS, at=at, seq=seq), json=json)
+
+
+@replay_app.command
+def verify(day: Day = "latest", *, data: Data = None, json: Json = False) -> int:
+    """Decide everything again from the log, derive every trigger and bar again from the tape, and compare."""
+    return _show(commands.verify(find_day(_data(data), day), OWNERS, decode), json=json)
+
+
+@app.command
+def events(
+    day: Day = "latest",
+    *,
+    stream: str | None = None,
+    follow: Annotated[bool, Parameter(negative="")] = False,
+    data: Data = None,
+    json: Json = False,
+) -> int:
+    """Print the log, one line an event; of one stream, or of a running day as it goes on."""
+    folder = find_day(_data(data), day)
+    if _is_live(folder):
+        asyncio.run(_live_events(folder, stream, follow=follow, json=json))
+        return codes.OK
+    return _show(commands.events(folder, stream=stream), json=json)
+
+
+@app.command
+def why(day: Day, code: str, *, at: At = None, seq: SeqOption = None, data: Data = None, json: Json = False) -> int:
+    """Tell why a stock got, kept, lost or never got a slot, and why it was bought or not."""
+    return _show(commands.why(find_day(_data(data), day), code, at=at, seq=seq), json=json)
+
+
+def _is_live(folder: Path) -> bool:
+    account = folder.parent
+    if not is_running(account):
+        return False
+    try:
+        instance = msgspec.json.decode((account / INSTANCE).read_bytes(), type=dict[str, object])
+    except (OSError, msgspec.DecodeError):
+        return False
+    return instance.get("day") == folder.name
+
+
+async def _live_events(folder: Path, stream: str | None, *, follow: bool, json: bool) -> None:
+    facts = []
+    async for row in ask_stream(folder.parent, "events", after=0, follow=follow):
+        fact = decode_row(row)
+        facts.append(fact)
+        if stream not in {None, fact.stream}:
+            continue
+        if json:
+            sys.stdout.write(msgspec.json.encode(commands.plain(fact)).decode() + "\n")
+        else:
+            sys.stdout.write(line(fact, names_of(facts)) + "\n")
+        sys.stdout.flush()
