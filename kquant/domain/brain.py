@@ -51,9 +51,9 @@ class MinuteBar(Struct, frozen=True, gc=False):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """All that a final score rests on. bars: of today, oldest first.   scan_at: when the scan's score was given."""
+    """All that a final score rests on. at: the instant scored for.   bars: of today, oldest first.   scan_at: when the scan's score was given."""
 
-    now: Micros
+    at: Micros
     quote: Quoted
     pick: Score | None
     scan: Score | None
@@ -107,7 +107,7 @@ def total_of(parts: BrainParts, settings: PipelineSettings) -> Score | None:
 def parts_of(evidence: Evidence, settings: PipelineSettings) -> BrainParts:
     """Return every part that can be measured."""
     stale_ms = settings.stale_after_seconds * 1_000
-    scan_is_fresh = evidence.scan_at is not None and evidence.now - evidence.scan_at <= SCAN_FRESH_US
+    scan_is_fresh = evidence.scan_at is not None and evidence.at - evidence.scan_at <= SCAN_FRESH_US
     return BrainParts(
         pick=evidence.pick,
         scan=evidence.scan if scan_is_fresh else None,
@@ -131,7 +131,7 @@ def _unusable(quote: Quoted, stale_ms: int) -> str:
 
 
 def _momentum(evidence: Evidence, minutes: int) -> Score | None:
-    recent = [bar for bar in evidence.bars if bar.start >= evidence.now - minutes * MINUTE_US]
+    recent = [bar for bar in evidence.bars if bar.start >= evidence.at - minutes * MINUTE_US]
     last = evidence.quote.last
     if last is None or len(recent) < RECENT_BARS_LEAST:
         return None
@@ -140,7 +140,7 @@ def _momentum(evidence: Evidence, minutes: int) -> Score | None:
 
 
 def _volume(evidence: Evidence) -> Score | None:
-    since = evidence.now - VOLUME_MINUTES * MINUTE_US
+    since = evidence.at - VOLUME_MINUTES * MINUTE_US
     watched = [bar for bar in evidence.bars if bar.covered >= WATCHED_SECONDS_LEAST]
     recent = [bar for bar in watched if bar.start >= since]
     earlier = [bar for bar in watched if bar.start < since]

@@ -233,7 +233,7 @@ def _dropped(stock: Listed | None, quote: Quoted, settings: Settings) -> str | N
 def _evidence(seen: Seen, quote: Quoted, at: Micros) -> Evidence:
     scan, scan_at = seen.scans.get(quote.code, (None, None))
     return Evidence(
-        now=at,
+        at=at,
         quote=quote,
         pick=seen.picks.get(quote.code),
         scan=scan,

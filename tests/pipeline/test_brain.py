@@ -40,7 +40,7 @@ def bars(count: int, *, volume: int = 100, last: int = 0, opens: int = 10_000) -
 
 def evidence(**changes: Any) -> Evidence:
     fields: dict[str, Any] = {
-        "now": NOW, "quote": quote(), "pick": 80, "scan": 90, "scan_at": NOW - MINUTE_US, "bars": bars(30),
+        "at": NOW, "quote": quote(), "pick": 80, "scan": 90, "scan_at": NOW - MINUTE_US, "bars": bars(30),
     }  # fmt: skip
     return Evidence(**{**fields, **changes})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 
 from kquant.gateways.scoring.follow import Answering
 from kquant.values import Micros
@@ -66,3 +67,9 @@ class Quiet:
             if not gateway.idle():
                 await self.event.wait()
         assert self.fatal == []
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Let the loop turn until something holds that nobody announces."""
+    while not holds():  # noqa: ASYNC110
+        await asyncio.sleep(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from hypothesis import given
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from kquant.domain.rubrics import SCAN_MAXIMA, analysis_score, blend, scale, scan_total
 from kquant.events.analyzer import AnalysisParts
 from kquant.events.scanner import ScanFacts, ScanParts
+from kquant.exchange.market import generate
 from kquant.gateways.scoring.heuristic import rise_kept, score_facts, volume_ratio
 from kquant.gateways.scoring.points import along, mean_of_known, out_of
 from kquant.gateways.scoring.port import Abstained, Scored
@@ -163,3 +165,29 @@ def test_curves_means_and_scales_round_half_up() -> None:
     assert (out_of(50, 30), out_of(100, 20), out_of(0, 20)) == (15, 20, 0)
     assert (scale(-200, -200, 200), scale(0, -200, 200), scale(900, -200, 200)) == (0, 50, 100)
     assert blend(((None, 3), (40, 0))).total is None
+
+
+def test_on_a_generated_day_some_but_not_all_of_each_page_qualify() -> None:
+    day = generate(date(2026, 11, 20), 20261120, 2_700)
+    before: dict[str, Any] = {}
+    counts = []
+    for minute in range(5, 390, 12):
+        second = 32_400 + minute * 60
+        gainers, volumes = day.rank_gainers(second, "ALL", 20), day.rank_volume(second, "ALL", 20)
+        page = {line.code: line for line in (*gainers, *volumes)}
+        totals = [
+            total(
+                facts(
+                    price=line.last, change_bp=line.change_bp, volume=line.volume, turnover=line.value, high=line.high,
+                    low=line.low, open=line.open, prev_volume=line.prev_volume, volume_rank=None, minutes_open=minute,
+                    cycles_seen=6 if code in before else 1, change_bp_before=before.get(code),
+                )
+            )
+            for code, line in page.items()
+            if line.last < day.by_code[code].upper * 99 // 100 and day.by_code[code].kind == "common"
+        ]  # fmt: skip
+        before = {code: line.change_bp for code, line in page.items()}
+        counts.append((sum(each >= 70 for each in totals), len(totals)))
+    qualified = sorted(each for each, _ in counts)
+    assert 2 <= qualified[len(qualified) // 2] <= 13
+    assert all(each < page_size for each, page_size in counts)

@@ -11,7 +11,7 @@ from kquant.events.scanner import ScanParts, ScoreAbstained, ScoreFailed, ScoreG
 from kquant.gateways.scoring import Abstained, HeuristicScorer, Scored, ScorerGateway
 from kquant.journal.memory import MemoryJournal
 from kquant.values import Seq
-from tests.scoring.fakes import HandClock, Quiet
+from tests.scoring.fakes import HandClock, Quiet, until
 from tests.scoring.test_heuristic_scan import facts
 
 PARTS = ScanParts(persistence=1, volume=2, momentum=3, risk=4)
@@ -103,8 +103,7 @@ async def test_an_answer_that_does_not_come_in_time_has_failed(journal: MemoryJo
     scorer = gateway(journal, clock, scripted, quiet)
     await scorer.start()
     journal.append("scanner", [wanted("a")], by="scanner").result()
-    while not clock._waiting:
-        await asyncio.sleep(0)
+    await until(lambda: clock._waiting)
     assert not scorer.idle()
     clock.set(5_000)
     await quiet.until_idle(scorer)
@@ -118,8 +117,7 @@ async def test_a_restart_takes_up_what_is_open_and_repeats_nothing(journal: Memo
     journal.append("scanner", [wanted("a"), wanted("b")], by="scanner").result()
     first = gateway(journal, clock, Scripted({"a": answer, "b": asyncio.Event()}), quiet)
     await first.start()
-    while not outcomes(journal):
-        await asyncio.sleep(0)
+    await until(lambda: outcomes(journal))
     await first.close()
     assert list(outcomes(journal)) == [1]
     scripted = Scripted({"b": answer})
@@ -137,11 +135,9 @@ async def test_a_journal_that_cannot_take_an_outcome_is_fatal(journal: MemoryJou
     scorer = gateway(journal, clock, scripted, quiet)
     await scorer.start()
     journal.append("scanner", [wanted("a")], by="scanner").result()
-    while not scripted.asked:
-        await asyncio.sleep(0)
+    await until(lambda: scripted.asked)
     journal.close()
     held.set()
-    while not quiet.fatal:
-        await asyncio.sleep(0)
+    await until(lambda: quiet.fatal)
     assert "closed" in quiet.fatal[0]
     await scorer.close()
