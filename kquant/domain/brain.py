@@ -51,7 +51,10 @@ class MinuteBar(Struct, frozen=True, gc=False):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """All that a final score rests on. at: the instant scored for.   bars: of today, oldest first.   scan_at: when the scan's score was given."""
+    """All that a final score rests on.
+
+    at: the instant scored for.   bars: of today, oldest first.   scan_at: when the scan's score was given.
+    """
 
     at: Micros
     quote: Quoted
