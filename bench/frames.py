@@ -1,0 +1,60 @@
+"""Trade frames as the feed sends them: seeded, 47 fields a record, figures of a plausible day."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+FIELDS = 47
+FIELDS_BEFORE = 46
+"""Width before the market class was appended, which older parsers insist on."""
+
+
+def codes(count: int, first: int = 100_000) -> list[str]:
+    """Return *count* symbols."""
+    return [f"{first + 10 * place:06d}" for place in range(count)]
+
+
+def record(code: str, price: int, volume: int, chance: random.Random) -> str:
+    """Return one trade of *code* at *price* won, *volume* shares into the day."""
+    second = chance.randrange(32_400, 55_200)
+    time = f"{second // 3600:02d}{second // 60 % 60:02d}{second % 60:02d}"
+    base = 70_000
+    change = price - base
+    sign = "2" if change > 0 else "5" if change < 0 else "3"
+    sold = volume * 48 // 100
+    fields = (
+        code, time, price, sign, change, f"{change / base * 100:.2f}", f"{price - 31.57:.2f}", base, base + 1_500,
+        base - 1_500, price + 100, price, chance.randrange(1, 500), volume, volume * price, 113_664, 103_131, -10_533,
+        "98.51", sold, volume - sold, chance.choice("15"), "0.37", "73.08", "090025", sign, change, "091025", "5",
+        price - base - 1_500, "114825", "2", price - base + 1_500, "20260914", "20", "N", chance.randrange(1, 9_999),
+        chance.randrange(1, 9_999), 101_158, 466_092, "0.20", 8_331_745, "140.44", "0", "", base, "2",
+    )  # fmt: skip
+    return "^".join(map(str, fields))
+
+
+def mixed(records: int, *, seed: int = 7, symbols: Sequence[str] | None = None) -> list[str]:
+    """Return frames of 1 to 5 records that hold at least *records* in all."""
+    chance = random.Random(seed)
+    symbols = symbols or codes(40)
+    volumes = dict.fromkeys(symbols, 1_000)
+    frames: list[str] = []
+    made = 0
+    while made < records:
+        count = chance.randrange(1, 6)
+        code = chance.choice(symbols)
+        rows = []
+        for _ in range(count):
+            volumes[code] += chance.randrange(1, 500)
+            rows.append(record(code, 70_000 + 100 * chance.randrange(-20, 21), volumes[code], chance))
+        frames.append(f"0|H0STCNT0|{count:03d}|{'^'.join(rows)}")
+        made += count
+    return frames
+
+
+def narrowed(frame: str) -> str:
+    """Return the frame without each record's last field, for a parser that knows only those before it."""
+    head, tr_id, count, body = frame.split("|", 3)
+    cells = body.split("^")
+    rows = ["^".join(cells[start : start + FIELDS_BEFORE]) for start in range(0, len(cells), FIELDS)]
+    return f"{head}|{tr_id}|{count}|{'^'.join(rows)}"
