@@ -13,6 +13,9 @@ from __future__ import annotations
 from .day import MarketDay, MarketFilter
 from .files import load, save
 from .generate import generate
+from .importer import import_bars
+from .importer_krx import import_krx_day
+from .importer_parts import ImportReport
 from .model import (
     Book,
     DayStats,
@@ -30,6 +33,7 @@ from .model import (
 __all__ = [
     "Book",
     "DayStats",
+    "ImportReport",
     "Indicative",
     "Level",
     "MarketDay",
@@ -42,6 +46,8 @@ __all__ = [
     "RankRow",
     "Stock",
     "generate",
+    "import_bars",
+    "import_krx_day",
     "load",
     "save",
 ]
