@@ -8,6 +8,9 @@ A cycle: `schedule.due scan` -> `scanner.started` + `scanner.rankings_wanted` ->
   larger day volume, which is the fresher one; what that row lacks comes from the other.
 - Turnover that no ranking gave is taken as low x volume, the least that can have been traded; without a low the
   stock is left out as "turnover_unknown".
+- Yesterday's volume, where a ranking does not give it, is the listing's.
+- A high that no ranking gives is the highest price or high seen of the stock in earlier rankings, if that is above the
+  price now; else it stays unknown.
 - A cycle still open when the next is due makes that next one `scanner.failed`. At the deadline the cycle completes
   with the scores that arrived; without rankings it has failed. No score is None: it never qualifies.
 - Persistence is counted over consecutive ranking answers, scored or not; a gap of more than two and a half scan
@@ -79,13 +82,17 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Seen(Struct, frozen=True, kw_only=True):
-    """What others said. entries: the last answer's stocks, interleaved.   scores: outcomes of cycle `scores_cycle`."""
+    """What others said. entries: the last answer's stocks, interleaved.   scores: outcomes of cycle `scores_cycle`.
+
+    highs: the highest price or high that any ranking gave of a stock today.
+    """
 
     listing: dict[Symbol, Listed] = {}
     open_at: Micros | None = None
     gap_us: int = 150 * SECOND_US
     ranked_at: Micros | None = None
     entries: dict[Symbol, Entry] = {}
+    highs: dict[Symbol, Krw] = {}
     scores_cycle: int = 0
     scores: dict[Symbol, Score | None] = {}
 
@@ -135,7 +142,7 @@ def _ask(cycle: Cycle, seen: Seen, at: Micros, settings: Settings) -> list[Event
             cycle=cycle.number,
             code=entry.row.code,
             name=entry.name,
-            facts=_facts(entry, turnover, at, seen.open_at),
+            facts=_facts(entry, turnover, seen, at),
             valid_until=cycle.deadline,
         )
         for entry, turnover in passing
@@ -167,25 +174,26 @@ def turnover_of(row: RankRow) -> Krw | None:
     return None if row.low is None else Krw(row.low * row.volume)
 
 
-def _facts(entry: Entry, turnover: Krw, at: Micros, open_at: Micros | None) -> ScanFacts:
-    if open_at is None:
+def _facts(entry: Entry, turnover: Krw, seen: Seen, at: Micros) -> ScanFacts:
+    if seen.open_at is None:
         raise BrokenLog(f"rankings at {at} before any day.opened")
-    row = entry.row
+    row, stock = entry.row, seen.listing[entry.row.code]
+    earlier = seen.highs[row.code] if seen.highs[row.code] > row.price else None
     return ScanFacts(
         price=row.price,
         change_bp=row.change_bp,
         volume=row.volume,
         turnover=turnover,
-        high=row.high,
+        high=_known(row.high, earlier),
         low=row.low,
         open=row.open,
-        prev_volume=row.prev_volume,
+        prev_volume=row.prev_volume if row.prev_volume is not None else stock.prev_volume,
         gainer_rank=entry.gainer_rank,
         volume_rank=entry.volume_rank,
         cycles_seen=entry.cycles_seen,
         change_bp_before=entry.change_bp_before,
         volume_before=entry.volume_before,
-        minutes_open=(at - open_at) // MINUTE_US,
+        minutes_open=(at - seen.open_at) // MINUTE_US,
     )
 
 
@@ -238,7 +246,8 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
         case ListingAnswered(stocks=stocks):
             return replace(seen, listing={stock.code: stock for stock in stocks})
         case RankingsAnswered():
-            return replace(seen, ranked_at=fact.at, entries=_entries(seen, fact.event, fact.at))
+            entries = _entries(seen, fact.event, fact.at)
+            return replace(seen, ranked_at=fact.at, entries=entries, highs=_highs(seen, entries))
         case ScoreGiven(cycle=cycle, code=code, parts=parts):
             return _scored(seen, cycle, code, scan_total(parts))
         case ScoreAbstained(cycle=cycle, code=code) | ScoreFailed(cycle=cycle, code=code):
@@ -277,6 +286,14 @@ def _entries(seen: Seen, answer: RankingsAnswered, at: Micros) -> dict[Symbol, E
                 volume_before=before.row.volume if before else None,
             )
     return merged
+
+
+def _highs(seen: Seen, entries: dict[Symbol, Entry]) -> dict[Symbol, Krw]:
+    now = {
+        code: each.row.price if each.row.high is None else max(each.row.price, each.row.high)
+        for code, each in entries.items()
+    }
+    return {**seen.highs, **{code: max(high, seen.highs.get(code, high)) for code, high in now.items()}}
 
 
 def _one_row(gainer: RankRow, volume: RankRow) -> RankRow:

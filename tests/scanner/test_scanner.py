@@ -160,6 +160,25 @@ def test_a_turnover_no_ranking_gave_is_the_least_it_can_have_been() -> None:
     assert ranked(drive, 1, [row("000100", turnover=None)], [])[0].facts.turnover == 10_000 * 500_000
 
 
+def test_yesterdays_volume_comes_from_the_listing_where_the_ranking_has_none() -> None:
+    drive = morning(listed("000100", prev_volume=123), listed("000101", prev_volume=123))
+    due(drive, "09:05")
+    asked = ranked(drive, 1, [row("000100", prev_volume=None), row("000101", 2)], [])
+    assert [wanted.facts.prev_volume for wanted in asked] == [123, 1_000_000]
+
+
+def test_a_high_no_ranking_gives_is_the_highest_seen_before() -> None:
+    drive = morning(listed("000100"), listed("000101"))
+    highs = []
+    rows = [row("000100", high=11_500), row("000100", high=None), row("000101", high=None)]
+    for number, each in enumerate(rows, 1):
+        due(drive, f"09:{number + 4:02d}")
+        (wanted,) = ranked(drive, number, [each], [])
+        highs.append(wanted.facts.high)
+        drive.tell(given(wanted, 50), "scorer")
+    assert highs == [11_500, 11_500, None]
+
+
 def test_persistence_counts_consecutive_cycles_and_a_gap_starts_it_anew() -> None:
     drive = morning(listed("000100"), listed("000101"))
     facts = []
