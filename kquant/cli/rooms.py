@@ -148,7 +148,7 @@ class Rooms:
         """Return the earliest instant an alarm or a sleeper waits for."""
         clock = self._joined.clock
         sleeper = clock.next_wake() if isinstance(clock, SteppedClock) else None
-        due = [at for at in (self.clock_gateway.next_due(), sleeper) if at is not None]
+        due = [at for at in (self.clock_gateway.next_due(), sleeper, self.feed.wake_at()) if at is not None]
         return min(due) if due else None
 
     def applied(self, stepped: Stepped) -> bool:

@@ -125,8 +125,14 @@ class KisFeed:
         waiting = self._session.unanswered and (
             self._asked_at is not None and time.monotonic() - self._asked_at < PATIENCE_SECONDS
         )
-        quiet = self._cursor >= head and self._appending == 0 and not waiting and not self._connecting
+        due = self.wake_at()
+        overdue = due is not None and due <= self._clock.now()
+        quiet = self._cursor >= head and self._appending == 0 and not waiting and not self._connecting and not overdue
         return quiet and self.desk.idle()
+
+    def wake_at(self) -> Micros | None:
+        """Return the instant the session next has something to send or to give up on, None without a connection."""
+        return self._session.wake_at() if self.connected else None
 
     def _main(self) -> None:
         try:
