@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from orders_world import CODES, Broker, World
+from orders_world import CODES, Broker, World, kst
 
 from kquant.domain.orders.seen import Seen, observe
 from kquant.domain.orders.sizing import reserved_krw
@@ -212,6 +212,7 @@ class OrdersAgainstABroker(RuleBasedStateMachine):
             known = world.own.by_number.get(ticket.no)
             if known is not None:
                 assert world.own.orders[known].filled_qty == ticket.filled
+        world.clock.set(max(world.clock.now(), kst("15:29:00")))  # the afternoon passes unwatched
         world.until("15:30:00")
         world.job("session_closed")
         world.pass_time(180)
