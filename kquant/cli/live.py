@@ -313,8 +313,9 @@ def _provenance(ready: Ready) -> tuple[str, ...]:
     market = ready.market
     if market.get("source") == "generated":
         return (f"market: generated from seed {market.get('seed')}, {market.get('stocks'):,} stocks",)
-    drawn = market.get("drawn", 0)
-    return (
-        f"market: imported, {market.get('stocks'):,} stocks, of which {drawn:,} have an intraday path drawn to fit "
-        "their official daily row; the others follow recorded bars",
+    drawn = market.get("drawn", [])
+    line = (
+        f"market: imported, {market.get('stocks'):,} stocks, of which {len(drawn):,} have an intraday path drawn to fit "
+        "their official daily row; the others follow recorded bars"
     )
+    return (line,)

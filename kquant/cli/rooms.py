@@ -176,6 +176,6 @@ class Rooms:
     def _price(self, price: RestPrice) -> None:
         self.feed.call(lambda: self.feed.desk.price(price))
 
-    async def _approval(self, renew: bool) -> str:  # noqa: FBT001
+    async def _approval(self, renew: bool) -> str:
         work = self._client.approval_key(renew=renew)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))

@@ -76,18 +76,16 @@ def chain(
     stream: str,
     version: int,
     name: str,
+    payload_version: int,
     at: Micros,
     by: str,
     caused_by: Seq | None,
     index: int,
     payload: bytes,
 ) -> bytes:
-    """Return the digest of a row: SHA-256 over the digest before it and every column, each with its length."""
-    digest = hashlib.sha256(before)
-    head = f"{seq}|{stream}|{version}|{name}|{at}|{by}|{'' if caused_by is None else caused_by}|{index}|{len(payload)}|"
-    digest.update(head.encode())
-    digest.update(payload)
-    return digest.digest()
+    """Return the digest of a row: SHA-256 over the digest before it and every column, as one MessagePack array."""
+    row = (seq, stream, version, name, payload_version, at, by, caused_by, index, payload)
+    return hashlib.sha256(before + _encoder.encode(row)).digest()
 
 
 GENESIS = hashlib.sha256(b"kquant journal 1").digest()

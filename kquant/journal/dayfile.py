@@ -177,6 +177,7 @@ def _chained(before: bytes, row: Row) -> bytes:
         row.stream,
         row.version,
         row.name,
+        row.payload_version,
         Micros(row.at),
         row.by,
         cause,

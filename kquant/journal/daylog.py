@@ -127,6 +127,7 @@ class DayLog:
                 append.stream,
                 version,
                 item.name,
+                item.payload_version,
                 Micros(at),
                 append.by,
                 append.caused_by,

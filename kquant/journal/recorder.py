@@ -224,7 +224,7 @@ class JournalRecorder(SQLiteApplicationRecorder):
             seq += 1
             stream, version, name = str(event.originator_id), event.originator_version, event.topic
             digest = codec.chain(
-                digest, Seq(seq), stream, version, name, Micros(at), "eventsourcing", None, 0, event.state
+                digest, Seq(seq), stream, version, name, 1, Micros(at), "eventsourcing", None, 0, event.state
             )
             c.execute(
                 self._insert,

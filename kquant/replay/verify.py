@@ -139,6 +139,7 @@ def check_chain(facts: Sequence[Recorded]) -> str:
             fact.stream,
             fact.version,
             fact.name,
+            fact.event.VERSION,
             fact.at,
             fact.by,
             fact.caused_by,

@@ -75,7 +75,8 @@ class FactLog:
         version = self._versions.get(stream, 0) + 1
         name = name_of(event)
         payload = codec.encode(event)
-        self._digest = codec.chain(self._digest, seq, stream, version, name, self._at, by, cause, index, payload)
+        row = (seq, stream, version, name, event.VERSION, self._at, by, cause, index, payload)
+        self._digest = codec.chain(self._digest, *row)
         self._versions[stream] = version
         self.facts.append(
             Recorded(

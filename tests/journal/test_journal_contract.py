@@ -95,7 +95,7 @@ def test_the_digest_chains_every_row(journal: SqliteJournal | MemoryJournal) -> 
     before = codec.GENESIS
     for r in journal.read(Seq(0)):
         before = codec.chain(
-            before, r.seq, r.stream, r.version, r.name, r.at, r.by, r.caused_by, r.index, codec.encode(r.event)
+            before, r.seq, r.stream, r.version, r.name, 1, r.at, r.by, r.caused_by, r.index, codec.encode(r.event)
         )
         assert r.digest == before
     assert journal.digest == before

@@ -248,7 +248,7 @@ def altered(folder: Path, statement: str) -> None:
         ("UPDATE journal SET idx = 5 WHERE seq = 3", "seq 3: column idx was changed from 0 to 5"),
         ("UPDATE journal SET digest = zeroblob(32) WHERE seq = 2", "seq 2: column digest was changed"),
         ("DELETE FROM journal WHERE seq = 2", "seq 2: the row is missing"),
-        ("UPDATE journal SET payload_version = 2 WHERE seq = 2", "seq 2: event alert.raised has version 2"),
+        ("UPDATE journal SET payload_version = 2 WHERE seq = 2", "altered at seq 2: column payload"),
     ],
 )
 def test_an_altered_row_is_named(tmp_path: Path, change: str, says: str) -> None:

@@ -128,7 +128,8 @@ async def _serve(options: argparse.Namespace) -> None:
         partial = options.state / "research.partial.parquet"
         market.write_research(partial)
         partial.replace(research)
-    about = {"source": market.source, "seed": market.seed, "stocks": len(market.stocks)}
+    drawn = [stock.code for stock in market.stocks if stock.drawn]
+    about = {"source": market.source, "seed": market.seed, "stocks": len(market.stocks), "drawn": drawn}
     ports = Ports(exchange, options.speed, {"market": about})
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -106,7 +106,7 @@ class KisFeed:
         def run() -> None:
             try:
                 callback()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  handed to who asked
                 done.set_exception(error)
             else:
                 done.set_result(None)
@@ -137,7 +137,7 @@ class KisFeed:
     def _main(self) -> None:
         try:
             asyncio.run(self._run())
-        except Exception as error:  # noqa: BLE001  the thread must not die in silence
+        except Exception as error:
             log.exception("the feed failed")
             self._on_fatal(f"feed: {error!r}")
         finally:
