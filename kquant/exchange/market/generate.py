@@ -34,7 +34,7 @@ TURNOVER_TABLE = (
     (0.0, 4e6), (0.1, 4e7), (0.35, 2.5e8), (0.6, 9e8), (0.8, 4e9), (0.93, 2.4e10), (0.985, 1.3e11), (1.0, 9e11),
 )  # fmt: skip
 SURGES_PER_1000 = 55
-LIMIT_UPS_PER_1000 = 5.5
+LIMIT_UPS_PER_1000 = 6.5
 LIMIT_DOWNS_PER_1000 = 1.2
 
 
@@ -157,7 +157,7 @@ def _distinct(listed: list[Stock]) -> tuple[Stock, ...]:
 def _paths(key: int, listed: tuple[Stock, ...], turnover: Floats, lean: Floats) -> tuple[Bars, list[tuple[int, int]]]:
     """Return the bars, and the surges as (row, first minute)."""
     count = len(listed)
-    drift, factor, surges = _events(key, count)
+    drift, factor, surges = _events(key, listed, turnover)
     level = 1.0 + np.cumsum(_returns(key, listed, lean) + drift, axis=1)
     base = np.array([stock.base for stock in listed], dtype=np.int64)
     upper = np.array([stock.upper for stock in listed], dtype=np.int64)
@@ -189,36 +189,49 @@ def _returns(key: int, listed: tuple[Stock, ...], lean: Floats) -> Floats:
     return result
 
 
-def _events(key: int, count: int) -> tuple[Floats, Floats, list[tuple[int, int]]]:
+def _events(key: int, listed: tuple[Stock, ...], turnover: Floats) -> tuple[Floats, Floats, list[tuple[int, int]]]:
     """Return extra returns and volume factors of the day's events, and the surges as (row, first minute)."""
     stream = Stream(key_of(key, "events"))
+    count = len(listed)
+    movers = [row for row, stock in enumerate(listed) if stock.kind in {"common", "preferred"} and turnover[row] < 2e11]
+
+    def busier(draws: int) -> int:
+        # What runs is mostly what many trade: of some stocks drawn, the one with most turnover.
+        return max((stream.pick(movers) for _ in range(draws)), key=lambda row: (turnover[row], row))
+
     drift = np.zeros((count, CONTINUOUS), dtype=np.float64)
     factor = np.ones((count, CONTINUOUS), dtype=np.float64)
     surges: list[tuple[int, int]] = []
     for _ in range(max(1, count * SURGES_PER_1000 // 1_000)):
-        row = stream.below(count)
-        start = min(stream.below(CONTINUOUS - 40), stream.below(CONTINUOUS - 40)) if stream.below(3) else 0
-        rise = 0.05 + 0.16 * stream.uniform()
-        _surge(stream, drift[row], factor[row], start, rise, stream.uniform() * 1.1)
+        row, draw = busier(2), stream.below(6)
+        start = stream.below(CONTINUOUS - 40)
+        start = 0 if draw < 2 else min(start, stream.below(CONTINUOUS - 40)) if draw < 4 else start
+        rise = 0.05 + 0.17 * stream.uniform()
+        _surge(stream, drift[row], factor[row], start, rise, 0.15 + 0.95 * stream.uniform())
         surges.append((row, start))
     for _ in range(int(count * LIMIT_UPS_PER_1000 / 1_000)):
-        row, start = stream.below(count), stream.below(220)
-        length = stream.between(5, 45)
+        row, start, length = busier(3), stream.below(330), stream.between(5, 45)
+        if stream.below(6) == 0:  # bid up to the limit from the open on
+            start, length = 0, stream.between(1, 3)
         drift[row, start : start + length] += 0.36 / length
         factor[row, start : start + length] *= 9.0
         drift[row, start + length :] = 0.001
         surges.append((row, start))
     for _ in range(int(count * LIMIT_DOWNS_PER_1000 / 1_000)):
-        row, start, length = stream.below(count), stream.below(120), stream.between(10, 60)
+        row, start, length = stream.pick(movers), stream.below(120), stream.between(10, 60)
         drift[row, start : start + length] -= 0.36 / length
         factor[row, start : start + length] *= 7.0
         drift[row, start + length :] = -0.001
+    # The larger a stock's usual turnover, the less an event multiplies it.
+    factor = 1.0 + (factor - 1.0) * np.sqrt(np.minimum(1.0, 5e9 / turnover))[:, None]
     return drift, factor, sorted(surges)
 
 
 def _surge(stream: Stream, drift: Floats, factor: Floats, start: int, rise: float, given_back: float) -> None:
     """Lift a stock by *rise* over some minutes, hold it, and take back a part."""
-    up, hold, down = stream.between(8, 45), stream.between(2, 50), stream.between(15, 140)
+    # Overnight news is priced in within minutes; a run of the day takes longer.
+    up = stream.between(1, 25) if start == 0 else stream.between(8, 45)
+    hold, down = stream.between(2, 50), stream.between(15, 140)
     drift[start : start + up] += rise / up
     drift[start + up + hold : start + up + hold + down] -= rise * given_back / down
     strength = 4.0 + 9.0 * stream.uniform()
@@ -269,7 +282,7 @@ def _bars(key: int, path: Ints, first: Ints, volume: Ints, lower: Ints, upper: I
         getattr(bars, name)[:, list(grid)] = np.where(volume > 0, column, 0)
     bars.volume[:, :CONTINUOUS] = volume
     bars.auction[:, 0] = opening
-    _closing_auction(key, bars, path, volume, etp)
+    _closing_auction(key, bars, path, volume, upper, etp)
     return bars
 
 
@@ -279,13 +292,14 @@ def _snap(prices: Ints, etp: Flags, least: Ints) -> Ints:
     return np.maximum(prices // ticks * ticks, least)
 
 
-def _closing_auction(key: int, bars: Bars, path: Ints, volume: Ints, etp: Flags) -> None:
+def _closing_auction(key: int, bars: Bars, path: Ints, volume: Ints, upper: Ints, etp: Flags) -> None:
     """Put the single closing price: within a tick of the last, with a few percent of the day's volume."""
     count = len(path)
     steps = below(key_of(key, "closing"), count, 3) - 1
     share = 2 + below(key_of(key, "closing volume"), count, 6)
     total = volume.sum(axis=1)
     last = path[:, -1]
+    steps = np.where(last >= upper, 0, steps)  # what is locked stays locked
     up = np.array([step_price(int(p), int(s), etp=bool(e)) for p, s, e in zip(last, steps, etp, strict=True)])
     high, low = path.max(axis=1), path.min(axis=1)
     price = np.clip(up, low, high)

@@ -121,7 +121,7 @@ def read_minute_bars(source: Source, day: dt.date, hours: Hours) -> MinuteBars:
     _place_times(source, day, hours)
     last = hours.slots - 1
     if ticks:
-        prices = "arg_min(price, at), max(price), min(price), arg_max(price, at), sum(qty), sum(price * qty)"
+        prices = "arg_min(price, moment), max(price), min(price), arg_max(price, moment), sum(qty), sum(price * qty)"
         table = f"SELECT code, slot, {prices} FROM placed WHERE slot BETWEEN 0 AND {last} GROUP BY code, slot"
     else:
         value = "-1"
@@ -170,7 +170,7 @@ def _place_times(source: Source, day: dt.date, hours: Hours) -> None:
         f"FROM src JOIN moments ON {match}"
     )
     source.rows(
-        "CREATE TEMP VIEW placed AS SELECT *, (second, line) AS at, "
+        "CREATE TEMP VIEW placed AS SELECT *, (second, line) AS moment, "
         f"CAST(floor((second - {hours.open_second}) / 60) AS BIGINT) AS slot FROM timed WHERE day = 0"
     )
 
