@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Literal
+from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, Literal, cast
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -34,6 +38,9 @@ class FeedFormatError(KquantError):
 def decode(text: str) -> tuple[Record, ...]:
     """Return the records of a plain data frame, in order."""
     try:
+        # int() would take "1_0" and digits of other scripts; one look at the whole text is cheaper than one a field.
+        if "_" in text or not text.isascii():
+            raise FeedFormatError(f"not a data frame: {text[:40]!r} holds what no field may hold")
         flag, tr_id, count_text, payload = text.split("|", 3)
         count = int(count_text)
         fields = payload.split("^")
@@ -46,43 +53,74 @@ def decode(text: str) -> tuple[Record, ...]:
         raise FeedFormatError(f"not a data frame: {text[:40]!r} ({type(error).__name__}: {error})") from None
 
 
+@lru_cache(maxsize=8_192)
 def basis_points(percent: str) -> BasisPoints:
     """Return a percentage's text ("-3.95") as basis points, exactly. Raises ValueError."""
     whole, _, part = percent.partition(".")
-    digits = (part + "00")[:2]
-    if not digits.isascii() or not digits.isdigit():
+    size, digits = whole.removeprefix("-"), part.ljust(2, "0")
+    if not (size + digits).isdigit() or not percent.isascii() or len(size) > 9 or digits[2:].strip("0"):
         raise ValueError(f"rate {percent!r}")
-    size = abs(int(whole)) * 100 + int(digits)
-    return BasisPoints(-size if whole.startswith("-") else size)
+    points = int(size) * 100 + int(digits[:2])
+    return BasisPoints(-points if whole.startswith("-") else points)
 
 
-def _trade(f: list[str], i: int) -> Record:
+def _clock(text: str) -> str:
+    if len(text) != 6 or not text.isdigit():
+        raise ValueError(f"time {text!r}")
+    return text
+
+
+def _bounded(figures: int) -> None:
+    """Refuse figures, given as their bitwise or, of which one is negative or too large to be stored."""
+    if figures >> 62:
+        raise ValueError("a figure below zero or above all bounds")
+
+
+_HALTED = {"Y": True, "N": False}
+
+
+# The hot path: a call through a NewType costs as much as reading the number, so `int` is only cast for the types.
+_won = cast("Callable[[str], Krw]", int)
+_shares = cast("Callable[[str], Shares]", int)
+_trade_fields = itemgetter(0, 1, 2, 5, 7, 8, 9, 10, 11, 12, 13, 14, 21, 34, 35, 36, 37, 43)
+
+
+def _trade(f: list[Any], i: int) -> Record:
+    (
+        code, time, price, rate, opened, high, low, ask, bid, qty, volume, value, side, session, halted, ask_qty, bid_qty,
+        phase,
+    ) = _trade_fields(f[i : i + 46] if i else f)  # fmt: skip
+    last, size, shares, won = _won(price), _shares(qty), _shares(volume), _won(value)
+    bid_at, ask_at, bids, asks = _won(bid), _won(ask), _shares(bid_qty), _shares(ask_qty)
+    first, top, bottom = _won(opened), _won(high), _won(low)
+    if (last | size | shares | won | bid_at | ask_at | bids | asks | first | top | bottom) >> 62:
+        raise ValueError("a figure below zero or above all bounds")
     return Trade(
-        Symbol(f[i]),
-        f[i + 1],
-        Krw(int(f[i + 2])),
-        Shares(int(f[i + 12])),
-        int(f[i + 21]),
-        Krw(int(f[i + 11])),
-        Krw(int(f[i + 10])),
-        Shares(int(f[i + 37])),
-        Shares(int(f[i + 36])),
-        Krw(int(f[i + 7])),
-        Krw(int(f[i + 8])),
-        Krw(int(f[i + 9])),
-        Shares(int(f[i + 13])),
-        Krw(int(f[i + 14])),
-        basis_points(f[i + 5]),
-        f[i + 34],
-        f[i + 43],
-        f[i + 35] == "Y",
+        code,
+        time if len(time) == 6 and time.isdigit() else _clock(time),
+        last,
+        size,
+        int(side),
+        bid_at,
+        ask_at,
+        bids,
+        asks,
+        first,
+        top,
+        bottom,
+        shares,
+        won,
+        basis_points(rate),
+        session,
+        phase,
+        _HALTED[halted],
     )
 
 
 def _book(f: list[str], i: int) -> Record:
-    return Book(
+    book = Book(
         Symbol(f[i]),
-        f[i + 1],
+        _clock(f[i + 1]),
         Krw(int(f[i + 13])),
         Krw(int(f[i + 3])),
         Shares(int(f[i + 33])),
@@ -91,10 +129,14 @@ def _book(f: list[str], i: int) -> Record:
         Shares(int(f[i + 43])),
         f[i + 2],
     )
+    _bounded(book.bid | book.ask | book.bid_qty | book.ask_qty | book.total_bid_qty | book.total_ask_qty)
+    return book
 
 
 def _program(f: list[str], i: int) -> Record:
-    return ProgramTrade(Symbol(f[i]), f[i + 1], Shares(int(f[i + 2])), Shares(int(f[i + 4])), Shares(int(f[i + 6])))
+    sold, bought, net = Shares(int(f[i + 2])), Shares(int(f[i + 4])), Shares(int(f[i + 6]))
+    _bounded(sold | bought | abs(net))
+    return ProgramTrade(Symbol(f[i]), _clock(f[i + 1]), sold, bought, net)
 
 
 _READERS = {"H0STCNT0": _trade, "H0STASP0": _book, "H0STPGM0": _program}
@@ -157,6 +199,12 @@ _SIDES: dict[str, Side] = {"01": "sell", "02": "buy"}
 _REQUESTS: dict[str, Literal["new", "revise", "cancel"]] = {"0": "new", "1": "revise", "2": "cancel"}
 
 
+def _figure(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise ValueError("a figure that is no number")
+    return int(text)
+
+
 def _notice(f: list[str]) -> Notice:
     return Notice(
         account=f[1],
@@ -166,10 +214,10 @@ def _notice(f: list[str]) -> Notice:
         original_order_no=f[3].strip().lstrip("0"),
         code=Symbol(f[8]),
         side=_SIDES[f[4]],
-        qty=Shares(int(f[9])),
-        price=Krw(int(f[10])),
-        order_qty=Shares(int(f[16])),
-        time=f[11],
+        qty=Shares(_figure(f[9])),
+        price=Krw(_figure(f[10])),
+        order_qty=Shares(_figure(f[16])),
+        time=_clock(f[11]),
     )
 
 
@@ -223,7 +271,7 @@ def decode_control(text: str) -> Control:
     """Return a JSON frame's content."""
     try:
         frame = _frames.decode(text)
-    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
         raise FeedFormatError(f"not a control frame: {text[:40]!r} ({error})") from None
     body = frame.body or _Body()
     output = body.output
