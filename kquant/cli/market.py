@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from cyclopts import App, Parameter
@@ -13,6 +14,9 @@ from kquant.cli import codes
 from kquant.cli.app import Json, app
 from kquant.cli.days import parse_day
 from kquant.values import KquantError
+
+if TYPE_CHECKING:
+    from kquant.exchange.market import ImportReport
 
 market_app = App(name="market", help="Make and look at market days, which `kquant run --market` plays.")
 app.command(market_app)
@@ -69,35 +73,45 @@ def import_(
         Print what was found as JSON.
 
     """
-    from kquant.exchange import market  # noqa: PLC0415  numpy loads only for these commands
-
     trading_day = parse_day(day)
     if (bars is None) == (krx is None):
         raise MarketError("give either --bars FILE or --krx FOLDER")
-    try:
-        if krx is not None:
-            given = {"--daily": daily, "--master": master, "--flows": flows, "--statements": statements}
-            extra = [name for name, value in given.items() if value is not None] + (["--columns"] if columns else [])
-            if extra:
-                raise MarketError(f"--krx brings its own tables: leave out {', '.join(extra)}")
-            report = market.import_krx_day(krx, trading_day, out, seed=seed)
-        elif bars is not None:
-            report = market.import_bars(
-                bars,
-                trading_day,
-                out,
-                daily=daily,
-                master=master,
-                flows=flows,
-                statements=statements,
-                columns=_mapping(columns or []),
-                seed=seed,
-            )
-    except market.MarketFileError as error:
-        raise MarketError(str(error)) from None
-    found = msgspec.to_builtins(report)
+    tables = {"daily": daily, "master": master, "flows": flows, "statements": statements}
+    found = msgspec.to_builtins(_import(bars, krx, trading_day, out, tables, _mapping(columns or []), seed))
     _print({"folder": str(out), **found}, _imported(found, out), json=json)
     return codes.OK
+
+
+def _import(
+    bars: Path | None,
+    krx: Path | None,
+    day: date,
+    out: Path,
+    tables: dict[str, Path | None],
+    columns: dict[str, str],
+    seed: int,
+) -> ImportReport:
+    from kquant.exchange import market  # noqa: PLC0415  numpy loads only for these commands
+
+    try:
+        if bars is not None:
+            return market.import_bars(
+                bars,
+                day,
+                out,
+                daily=tables["daily"],
+                master=tables["master"],
+                flows=tables["flows"],
+                statements=tables["statements"],
+                columns=columns,
+                seed=seed,
+            )
+        extra = [f"--{name}" for name, path in tables.items() if path is not None] + (["--columns"] if columns else [])
+        if krx is None or extra:
+            raise MarketError(f"--krx brings its own tables: leave out {', '.join(extra)}")
+        return market.import_krx_day(krx, day, out, seed=seed)
+    except market.MarketFileError as error:
+        raise MarketError(str(error)) from None
 
 
 @market_app.command

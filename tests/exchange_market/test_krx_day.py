@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from kquant.exchange.market import ImportReport, MarketDay, MarketFileError, import_krx_day, load
+from kquant.exchange.market import ImportReport, MarketDay, MarketFileError, Print, import_krx_day, load
 from kquant.exchange.market.research import ResearchRow, read_parquet
 
 DAY = dt.date(2026, 1, 15)
@@ -40,11 +40,11 @@ def research(imported: tuple[ImportReport, Path]) -> dict[str, ResearchRow]:
 
 
 def _official() -> dict[str, tuple[int, int, int, int, int, int]]:
-    rows = duckdb.sql(
+    rows = duckdb.execute(
         "SELECT code, open, high, low, close, volume, close - change FROM "
         f"read_parquet('{FOLDER}/daily_all_*.parquet') WHERE date = '{DAY}' AND market <> 'KONEX'"
     ).fetchall()
-    return {code: tuple(values) for code, *values in rows}
+    return {row[0]: row[1:] for row in rows}
 
 
 def test_the_report_counts_the_day(imported: tuple[ImportReport, Path]) -> None:
@@ -85,7 +85,7 @@ def test_liquidation_trading_has_no_limits_and_only_call_auctions(day: MarketDay
     assert sum(stock.liquidation for stock in day.stocks) == 3
 
 
-def _prints(day: MarketDay, code: str) -> list[object]:
+def _prints(day: MarketDay, code: str) -> list[Print]:
     return [one for second in range(day.open_second, day.close_second + 1) for one in day.prints(code, second)]
 
 
@@ -109,7 +109,7 @@ def test_markets_kinds_and_names_are_those_of_the_exchange(day: MarketDay) -> No
 
 
 def test_off_grid_prints_stay_as_printed(day: MarketDay) -> None:
-    rows = duckdb.sql(
+    rows = duckdb.execute(
         f"SELECT code, high FROM read_parquet('{FOLDER}/minute_bars_80codes.parquet') WHERE high % 5 <> 0 AND high > 5000"
     ).fetchall()
     assert rows
@@ -127,12 +127,14 @@ def test_nothing_after_the_evening_before_is_in_the_research(research: dict[str,
     assert all(row.statement_filed is None or row.statement_filed < "2026-01-15" for row in research.values())
     assert all(row.w52_high is None and row.news_count == 0 for row in research.values())
     hynix = research["000660"]
-    flows = duckdb.sql(
+    flows = duckdb.execute(
         f"SELECT foreign_net FROM read_parquet('{FOLDER}/investor_flow_65codes.parquet') "
         f"WHERE code = '000660' AND date < '{DAY}' ORDER BY date DESC LIMIT 5"
     ).fetchall()
     assert hynix.foreign_net_5d == sum(row[0] for row in flows)
-    per = duckdb.sql(f"SELECT per FROM read_parquet('{FOLDER}/per_pbr_all.parquet') WHERE code = '000660'").fetchall()
+    per = duckdb.execute(
+        f"SELECT per FROM read_parquet('{FOLDER}/per_pbr_all.parquet') WHERE code = '000660'"
+    ).fetchall()
     close, base = _official()["000660"][3], _official()["000660"][5]
     assert close != base
     assert hynix.per_x100 == round(per[0][0] * 100 * base / close)

@@ -135,7 +135,11 @@ def test_any_bar_is_drawn_exactly_whatever_its_prices(data: st.DataObject) -> No
     stock = _stock(base=high, upper=upper, lower=min(low, lower))
     column = [np.array([number], dtype=np.int64) for number in (opened, high, low, close, volume, value)]
     bars = StockBars(
-        np.array([OPEN], dtype=np.int64), tuple(column[:4]), column[4], column[5], np.array([data.draw(st.booleans())])
+        np.array([OPEN], dtype=np.int64),
+        (column[0], column[1], column[2], column[3]),
+        column[4],
+        column[5],
+        np.array([data.draw(st.booleans())]),
     )
     totals = draw_tape(stock, bars, data.draw(st.integers(0, 2**63)), CLOSE).stats(OPEN + 59)
     assert totals[:5] == (opened, high, low, close, volume)
