@@ -30,7 +30,7 @@ def run(options: Options, work: Path) -> Result:
         for frame in frames:
             found = decode(frame)
             count += len(found)
-            prices += found[-1].last_price
+            prices += found[-1].last_price  # type: ignore[union-attr]
         seconds = perf_counter() - begun
         answers.append(prices)
         return _rate(count, expected, seconds)

@@ -15,11 +15,10 @@ def codes(count: int, first: int = 100_000) -> list[str]:
     return [f"{first + 10 * place:06d}" for place in range(count)]
 
 
-def record(code: str, price: int, volume: int, chance: random.Random) -> str:
-    """Return one trade of *code* at *price* won, *volume* shares into the day."""
+def record(code: str, price: int, volume: int, chance: random.Random, base: int = 70_000) -> str:
+    """Return one trade of *code* at *price* won, *volume* shares into the day that began at *base* won."""
     second = chance.randrange(32_400, 55_200)
     time = f"{second // 3600:02d}{second // 60 % 60:02d}{second % 60:02d}"
-    base = 70_000
     change = price - base
     sign = "2" if change > 0 else "5" if change < 0 else "3"
     sold = volume * 48 // 100
@@ -38,6 +37,8 @@ def mixed(records: int, *, seed: int = 7, symbols: Sequence[str] | None = None) 
     chance = random.Random(seed)
     symbols = symbols or codes(40)
     volumes = dict.fromkeys(symbols, 1_000)
+    bases = {code: _on_grid(chance.randrange(1_000, 900_000)) for code in symbols}
+    prices = dict(bases)
     frames: list[str] = []
     made = 0
     while made < records:
@@ -46,10 +47,28 @@ def mixed(records: int, *, seed: int = 7, symbols: Sequence[str] | None = None) 
         rows = []
         for _ in range(count):
             volumes[code] += chance.randrange(1, 500)
-            rows.append(record(code, 70_000 + 100 * chance.randrange(-20, 21), volumes[code], chance))
+            prices[code] = _next(prices[code], bases[code], chance)
+            rows.append(record(code, prices[code], volumes[code], chance, bases[code]))
         frames.append(f"0|H0STCNT0|{count:03d}|{'^'.join(rows)}")
         made += count
     return frames
+
+
+def _tick(price: int) -> int:
+    for below, tick in ((2_000, 1), (5_000, 5), (20_000, 10), (50_000, 50), (200_000, 100), (500_000, 500)):
+        if price < below:
+            return tick
+    return 1_000
+
+
+def _on_grid(price: int) -> int:
+    return price - price % _tick(price)
+
+
+def _next(price: int, base: int, chance: random.Random) -> int:
+    """Walk by up to two ticks a trade within the day's limits, so texts repeat about as often as on a real tape."""
+    moved = _on_grid(price + chance.choice((-2, -1, -1, 0, 0, 0, 1, 1, 2)) * _tick(price))
+    return moved if base * 7 <= moved * 10 <= base * 13 else price
 
 
 def narrowed(frame: str) -> str:
