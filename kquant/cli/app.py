@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -146,8 +147,10 @@ def show(*, profile: Profile = "demo", config: ConfigFile = None, set_: Setting 
 def halt(*, reason: str = "ordered by hand", data: Data = None, config: ConfigFile = None, json: Json = False) -> int:
     """Stop new entries within a second, with or without a running program; exits keep working. 매수 중지."""
     account = _account_folder(data, config)
-    flag = HaltFlag(account)
-    flag.write(reason)
+    try:
+        HaltFlag(account).write(reason)
+    except OSError as error:
+        raise DayError(f"cannot write to {account}: {error.strerror or error}") from None
     answer = _tell(account, "halt", reason)
     text = "halted; the running instance has recorded it" if answer else "halted by file; no instance is running"
     return _said(text, halted=True, recorded=answer, json=json)
@@ -222,8 +225,11 @@ def main(arguments: list[str] | None = None) -> int:
         return _complain(str(error), getattr(error, "exit_code", codes.BAD_INPUT))
     except KeyboardInterrupt:
         return codes.INTERRUPTED
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read us has read enough; the interpreter's own flush must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return codes.OK
+    except OSError as error:
+        return _complain(f"{error.filename or 'input or output'}: {error.strerror or error}", codes.FAILED)
     return code if isinstance(code, int) else codes.OK
 
 

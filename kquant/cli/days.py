@@ -11,9 +11,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from kquant.cli import codes
 from kquant.values import KquantError
 
 JOURNAL = "journal.sqlite"
+LOCK_SECONDS = 0.5
+"""Commands that only look hold the lock for a moment; an instance holds it as long as it runs."""
 DAY_NAME = re.compile(r"^(\d{4}-\d{2}-\d{2})(?:\.(\d+))?$")
 
 
@@ -23,6 +26,8 @@ class DayError(KquantError):
 
 class AlreadyRunning(KquantError):
     """Another instance holds this account's data."""
+
+    exit_code = codes.BUSY
 
 
 def parse_day(text: str) -> date:
@@ -111,7 +116,7 @@ def is_running(account: Path) -> bool:
 
 def take_lock(account: Path) -> FileLock:
     """Lock the account for this process. Raises AlreadyRunning, or DayError if the folder cannot be written."""
-    lock = FileLock(account / "lock", timeout=0)
+    lock = FileLock(account / "lock", timeout=LOCK_SECONDS)
     try:
         account.mkdir(parents=True, exist_ok=True)
         probe = account / ".writable"

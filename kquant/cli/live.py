@@ -19,7 +19,7 @@ from kquant.actors.threads import ThreadRuntime
 from kquant.cli import codes
 from kquant.cli.days import JOURNAL, account_name, folder_for, masked, parse_day, take_lock
 from kquant.cli.display import Display
-from kquant.cli.lockstep import Lockstep, Stillness
+from kquant.cli.lockstep import Lockstep, NotSettled, Stillness
 from kquant.cli.rooms import Joined, Rooms
 from kquant.config import Loaded, session_hours
 from kquant.domain import OWNERS
@@ -27,7 +27,7 @@ from kquant.events.base import Event, Recorded
 from kquant.events.day import AlertRaised, DayClosed, DayOpened, JobDue, RunStarted, RunStopped
 from kquant.events.portfolio import DayReconciled
 from kquant.gateways.clock import RunningClock, SteppedClock
-from kquant.gateways.embedded import Credentials, EmbeddedExchange, Hello, Ready
+from kquant.gateways.embedded import Credentials, EmbeddedExchange, ExchangeError, Hello, Ready
 from kquant.journal import SqliteJournal, open_day, read_day
 from kquant.krx import SessionHours
 from kquant.replay.verify import code_hash
@@ -91,6 +91,7 @@ class LiveRun:
                 "use --profile demo"
             )
         sys.setswitchinterval(SWITCH_SECONDS)
+        self._handle_signals(asyncio.get_running_loop())
         started = time.monotonic()
         credentials = Credentials()
         day = parse_day(self._options.day or self._settings.demo.day)
@@ -164,17 +165,20 @@ class LiveRun:
         runtime = ThreadRuntime(
             OWNERS, journal, on_fatal=lambda reason: self._fatal(loop, reason), changed=stillness.changed
         )
-        self._handle_signals(loop)
         try:
             self._open(journal, day, hours, masked(credentials.account))
             await rooms.start()
             runtime.start()
             for name, part in (("owners", runtime), *rooms.parts()):
                 stillness.add(name, part)
-            with Display(
-                self._console, f"kquant · {self._settings.profile} · {day}", self._settings.slots.capacity
-            ) as display:
-                await self._drive(exchange, clock, journal, rooms, stillness, hours, display)
+            try:
+                with Display(
+                    self._console, f"kquant · {self._settings.profile} · {day}", self._settings.slots.capacity
+                ) as display:
+                    await self._drive(exchange, clock, journal, rooms, stillness, hours, display)
+            except (ExchangeError, NotSettled) as error:
+                self._reason = self._reason or str(error)
+                self._failed.set()
             code = await self._close(journal, runtime)
         finally:
             runtime.stop()

@@ -14,11 +14,12 @@ from kquant.cli import codes
 from kquant.cli.app import Data, Json, _data, _print_json, app
 from kquant.cli.days import find_day, is_running
 from kquant.domain import OWNERS
+from kquant.events.base import Recorded
 from kquant.gateways.kis.wire import decode
-from kquant.gateways.operator import INSTANCE, ask_stream, decode_row
+from kquant.gateways.operator import INSTANCE, ask, ask_stream, decode_row
 from kquant.replay import commands
 from kquant.views.describe import line
-from kquant.views.names import names_of
+from kquant.views.names import Names
 
 replay_app = App(name="replay", help="Tell a day again from its log.")
 app.command(replay_app)
@@ -39,13 +40,15 @@ def _show(answer: commands.Answer, *, json: bool) -> int:
 @replay_app.command
 def rebuild(day: Day = "latest", *, at: At = None, seq: SeqOption = None, data: Data = None, json: Json = False) -> int:
     """Show slot table, portfolio, picks and scores as they were at a moment."""
-    return _show(commands.rebuild(find_day(_data(data), day), OWNERS, at=at, seq=seq), json=json)
+    folder = find_day(_data(data), day)
+    return _show(commands.rebuild(folder, OWNERS, at=at, seq=seq, facts=_running(folder)), json=json)
 
 
 @replay_app.command
 def verify(day: Day = "latest", *, data: Data = None, json: Json = False) -> int:
     """Decide everything again from the log, derive every trigger and bar again from the tape, and compare."""
-    return _show(commands.verify(find_day(_data(data), day), OWNERS, decode), json=json)
+    folder = find_day(_data(data), day)
+    return _show(commands.verify(folder, OWNERS, decode, facts=_running(folder)), json=json)
 
 
 @app.command
@@ -57,18 +60,26 @@ def events(
     data: Data = None,
     json: Json = False,
 ) -> int:
-    """Print the log, one line an event; of one stream, or of a running day as it goes on."""
+    """Print the log, one line an event; of one stream, or of a running day as it goes on.
+
+    With --follow and --json every event is one line of JSON; without --follow they are one JSON list.
+    """
     folder = find_day(_data(data), day)
-    if _is_live(folder):
-        asyncio.run(_live_events(folder, stream, follow=follow, json=json))
+    if follow and _is_live(folder):
+        asyncio.run(_follow(folder, stream, json=json))
         return codes.OK
-    return _show(commands.events(folder, stream=stream), json=json)
+    if follow and json:
+        for fact in commands.events(folder, stream=stream).data:
+            sys.stdout.write(msgspec.json.encode(fact).decode() + "\n")
+        return codes.OK
+    return _show(commands.events(folder, stream=stream, facts=_running(folder)), json=json)
 
 
 @app.command
 def why(day: Day, code: str, *, at: At = None, seq: SeqOption = None, data: Data = None, json: Json = False) -> int:
     """Tell why a stock got, kept, lost or never got a slot, and why it was bought or not."""
-    return _show(commands.why(find_day(_data(data), day), code, at=at, seq=seq), json=json)
+    folder = find_day(_data(data), day)
+    return _show(commands.why(folder, code, at=at, seq=seq, facts=_running(folder)), json=json)
 
 
 def _is_live(folder: Path) -> bool:
@@ -82,15 +93,22 @@ def _is_live(folder: Path) -> bool:
     return instance.get("day") == folder.name
 
 
-async def _live_events(folder: Path, stream: str | None, *, follow: bool, json: bool) -> None:
-    facts = []
-    async for row in ask_stream(folder.parent, "events", after=0, follow=follow):
+def _running(folder: Path) -> list[Recorded] | None:
+    """Return what the instance that runs this day tells of it, None for a day nobody runs."""
+    if not _is_live(folder):
+        return None
+    return [decode_row(row) for row in asyncio.run(ask(folder.parent, "events", after=0, follow=False))]
+
+
+async def _follow(folder: Path, stream: str | None, *, json: bool) -> None:
+    names = Names()
+    async for row in ask_stream(folder.parent, "events", after=0, follow=True):
         fact = decode_row(row)
-        facts.append(fact)
+        names.learn(fact.event)
         if stream not in {None, fact.stream}:
             continue
         if json:
             sys.stdout.write(msgspec.json.encode(commands.plain(fact)).decode() + "\n")
         else:
-            sys.stdout.write(line(fact, names_of(facts)) + "\n")
+            sys.stdout.write(line(fact, names) + "\n")
         sys.stdout.flush()

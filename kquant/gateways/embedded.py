@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
 
 from kquant.settings import DemoSettings
 from kquant.values import KquantError, Micros
@@ -97,6 +98,8 @@ class EmbeddedExchange:
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONUTF8": "1"},
             limit=1 << 20,
+            # Ctrl-C reaches the whole group of a terminal: the exchange must outlive it until the run has ended in order.
+            start_new_session=True,
         )
         assert self._process.stdout is not None  # noqa: S101  asked for above
         try:
@@ -145,7 +148,7 @@ class EmbeddedExchange:
         try:
             await self._admin.send(msgspec.json.encode(question).decode())
             answer: dict[str, Any] = msgspec.json.decode(await asyncio.wait_for(self._admin.recv(), ANSWER_SECONDS))
-        except (OSError, TimeoutError, EOFError, RuntimeError) as error:
+        except (OSError, TimeoutError, EOFError, RuntimeError, WebSocketException) as error:
             raise ExchangeError(f"the embedded exchange does not answer: {await self._last_words()} {error}") from None
         if "error" in answer:
             raise ExchangeError(f"the embedded exchange refused {question['op']}: {answer['error']}")

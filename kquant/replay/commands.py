@@ -35,6 +35,8 @@ OK = 0
 DIFFERS = 1
 
 Owners = Sequence[Owner[Any, Any]]
+Facts = Sequence[Recorded]
+"""A running day's facts, as its instance told them; without them a command reads the day's folder."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,9 +67,11 @@ def moment(facts: Sequence[Recorded], at: str | None, seq: int | None) -> Seq:
     return Seq(seq)
 
 
-def rebuild(folder: Path, owners: Owners, *, at: str | None = None, seq: int | None = None) -> Answer:
+def rebuild(
+    folder: Path, owners: Owners, *, at: str | None = None, seq: int | None = None, facts: Facts | None = None
+) -> Answer:
     """Return slot table, portfolio, picks, scores and every owner's state as they were at a moment."""
-    facts = read_day(folder)
+    facts = read_day(folder) if facts is None else facts
     end = moment(facts, at, seq)
     known = facts[:end]
     held = rebuild_facts(facts, owners, end)
@@ -88,22 +92,25 @@ def rebuild(folder: Path, owners: Owners, *, at: str | None = None, seq: int | N
     )
 
 
-def verify(folder: Path, owners: Owners, decode: Decoder | None = None) -> Answer:
+def verify(folder: Path, owners: Owners, decode: Decoder | None = None, *, facts: Facts | None = None) -> Answer:
     """Decide the day again and derive its market events from the tape again. decode None leaves the tape out.
 
     An altered journal is read as far as it can be decoded, so that the altered event is shown in both versions.
+    Given facts are those of a running day: their digests are checked as they were told, and no file is opened.
     """
-    facts = read_day(folder, check=False)
+    told = facts is not None
     damage = ""
-    try:
-        read_day(folder)
-    except JournalError as error:
-        damage = str(error)
+    if facts is None:
+        facts = read_day(folder, check=False)
+        try:
+            read_day(folder)
+        except JournalError as error:
+            damage = str(error)
     data: dict[str, Any] = {"damage": damage, "broken": "", "decisions": None, "market": None}
     lines = [f"DAMAGED: {damage}"] if damage else []
     ok = not damage
     try:
-        decided = verify_facts(facts, owners, chain=False)
+        decided = verify_facts(facts, owners, chain=told)
     except BrokenLog as error:
         ok, data["broken"] = False, str(error)
         lines.append(f"BROKEN: {error}")
@@ -111,7 +118,9 @@ def verify(folder: Path, owners: Owners, decode: Decoder | None = None) -> Answe
         ok = ok and decided.agrees
         data["decisions"] = plain(decided)
         lines.extend(verified_lines(decided))
-    if decode is not None:
+    if told:
+        lines.append("tape: left out, the day is still running")
+    elif decode is not None:
         market = _market(folder, facts, decode)
         ok = ok and not isinstance(market, str) and market.agrees
         data["market"] = market if isinstance(market, str) else plain(market)
@@ -119,9 +128,9 @@ def verify(folder: Path, owners: Owners, decode: Decoder | None = None) -> Answe
     return Answer(data=data, text="\n".join(lines), code=OK if ok else DIFFERS)
 
 
-def events(folder: Path, *, stream: str | None = None, after: int = 0) -> Answer:
+def events(folder: Path, *, stream: str | None = None, after: int = 0, facts: Facts | None = None) -> Answer:
     """Return the log, one line an event, of one stream or of all. after: only events with a higher seq."""
-    facts = read_day(folder)
+    facts = read_day(folder) if facts is None else facts
     names = names_of(facts)
     streams = sorted({fact.stream for fact in facts})
     if stream is not None and stream not in streams:
@@ -130,9 +139,11 @@ def events(folder: Path, *, stream: str | None = None, after: int = 0) -> Answer
     return Answer(data=[plain(fact) for fact in found], text="\n".join(line(fact, names) for fact in found))
 
 
-def why(folder: Path, code: str, *, at: str | None = None, seq: int | None = None) -> Answer:
+def why(
+    folder: Path, code: str, *, at: str | None = None, seq: int | None = None, facts: Facts | None = None
+) -> Answer:
     """Return why a stock got, kept, lost or never got a slot, and why it was bought or not."""
-    facts = read_day(folder)
+    facts = read_day(folder) if facts is None else facts
     found = why_facts(facts, code, moment(facts, at, seq))
     return Answer(data=plain(found), text="\n".join(found.lines()))
 
