@@ -1,0 +1,184 @@
+import asyncio
+
+import pytest
+
+from kquant.events.base import name_of
+from kquant.events.orders import CancelWanted, OrderIntended, OrderSendStarted
+from kquant.gateways.clock import SteppedClock
+from kquant.gateways.kis.orders import OrderGateway
+from kquant.gateways.kis.rest import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable
+from kquant.journal.memory import MemoryJournal
+from kquant.krx import SessionHours
+
+OPEN, CLOSE = 10_000_000_000, 20_000_000_000
+HOURS = SessionHours(open_at=OPEN, closing_auction_at=CLOSE - 1, close_at=CLOSE, shift_minutes=0, note="")
+PLACED = {"ODNO": "0000117057", "KRX_FWDG_ORD_ORGNO": "06010", "ORD_TMD": "100512"}
+
+
+class FakeCalls:
+    """Asks the gate as the real one does, then gives or raises what it was told to. posts: how many left."""
+
+    def __init__(self, journal, result):
+        self.journal = journal
+        self.result = result
+        self.posts = 0
+        self.durable_before_post = True
+
+    async def place(self, code, side, kind, qty, price, *, timeout_seconds, gate):
+        return self._post(gate, "order.send_started")
+
+    async def cancel(self, order_no, branch, *, timeout_seconds, gate):
+        return self._post(gate, None)
+
+    def _post(self, gate, needed):
+        if isinstance(self.result, KisNotSent):
+            raise self.result
+        gate()
+        self.posts += 1
+        if needed is not None:
+            self.durable_before_post &= needed in [fact.name for fact in self.journal.read(0)]
+        if isinstance(self.result, Exception):
+            raise self.result
+        return Answer({"rt_cd": "0", "output": self.result}, False, b"")
+
+
+class Gate:
+    def __init__(self, halted=False):
+        self.halted = halted
+
+    def is_halted(self):
+        return self.halted
+
+
+class Desk:
+    """A gateway with everything around it."""
+
+    def __init__(self, result=PLACED, *, halted=False, allowed=True, now=OPEN):
+        self.clock = SteppedClock(now)
+        self.journal = MemoryJournal(self.clock.now)
+        self.calls = FakeCalls(self.journal, result)
+        self.gateway = OrderGateway(
+            self.journal,
+            self.calls,
+            self.clock,
+            Gate(halted),
+            HOURS,
+            allowed=allowed,
+            timeout_seconds=5,
+            changed=lambda: None,
+            on_fatal=pytest.fail,
+        )
+
+    def intend(self, side="buy", valid_until=OPEN + 5, intent=1):
+        event = OrderIntended(
+            intent=intent, code="005930", name="x", side=side, qty=10, kind="limit", price=71000, reason="signal",
+            decision=1, reserved_krw=0, valid_until=valid_until,
+        )  # fmt: skip
+        return self.journal.append("orders", [event], by="orders").result()[0].seq
+
+    def want_cancel(self, valid_until=OPEN + 5):
+        event = CancelWanted(intent=1, order_no="117057", branch="06010", valid_until=valid_until)
+        return self.journal.append("orders", [event], by="orders").result()[0].seq
+
+    async def settle(self):
+        async with asyncio.timeout(10):
+            for _ in range(20):
+                await asyncio.sleep(0)
+            while not self.gateway.idle():  # noqa: ASYNC110  the loop needs its turns, not time
+                await asyncio.sleep(0)
+        await self.gateway.close()
+
+    def outcomes(self):
+        return [fact for fact in self.journal.read(0) if fact.stream == "broker"]
+
+
+async def place(desk, **intent):
+    await desk.gateway.start()
+    seq = desk.intend(**intent)
+    await desk.settle()
+    assert all(fact.caused_by == seq for fact in desk.outcomes())
+    return [name_of(fact.event) for fact in desk.outcomes()]
+
+
+async def test_an_accepted_order_was_durably_begun_and_posted_once():
+    desk = Desk()
+    assert await place(desk) == ["order.send_started", "order.accepted"]
+    assert (desk.calls.posts, desk.calls.durable_before_post) == (1, True)
+    accepted = desk.outcomes()[-1].event
+    assert (accepted.order_no, accepted.branch, accepted.time) == ("117057", "06010", "100512")
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome"),
+    [
+        (KisRefused("APBK0400", "too many", 200), "order.refused"),
+        (KisRefused("40580000", "closed", 200), "order.refused"),
+        (KisRefused("EGW00201", "limit", 500), "order.refused"),
+        (KisRefused("EGW00301", "upstream timeout", 500), "order.unknown"),
+        (KisRefused("ABCD9999", "never seen", 200), "order.unknown"),
+        (KisUnreachable("reset"), "order.unknown"),
+        (KisUnreadable("html"), "order.unknown"),
+        (TimeoutError(), "order.unknown"),
+        (PLACED | {"ODNO": ""}, "order.unknown"),
+        (PLACED | {"ODNO": "0000000000"}, "order.unknown"),
+    ],
+)
+async def test_only_a_proven_refusal_is_a_refusal(result, outcome):
+    desk = Desk(result)
+    assert await place(desk) == ["order.send_started", outcome]
+    assert desk.calls.posts == 1
+
+
+@pytest.mark.parametrize(
+    ("desk", "intent", "outcome", "why"),
+    [
+        ({"halted": True}, {}, "order.blocked", "halted"),
+        ({"allowed": False}, {}, "order.blocked", "profile"),
+        ({"now": CLOSE}, {"valid_until": CLOSE + 5}, "order.blocked", "session"),
+        ({"now": OPEN + 9}, {}, "order.expired", None),
+    ],
+)
+async def test_the_last_gate_lets_nothing_leave(desk, intent, outcome, why):
+    desk = Desk(**desk)
+    assert await place(desk, **intent) == [outcome]
+    assert (desk.calls.posts, getattr(desk.outcomes()[0].event, "why", None)) == (0, why)
+
+
+async def test_a_halt_lets_sells_pass():
+    desk = Desk(halted=True)
+    assert await place(desk, side="sell") == ["order.send_started", "order.accepted"]
+
+
+async def test_a_restart_never_sends_again():
+    desk = Desk()
+    begun, waiting = desk.intend(intent=1), desk.intend(intent=2)
+    desk.journal.append("broker", [OrderSendStarted(intent=1)], by="x", caused_by=begun).result()
+    cancel = desk.want_cancel()
+    await desk.gateway.start()
+    await desk.settle()
+    found = {fact.caused_by: fact.event for fact in desk.outcomes()}
+    assert {seq: name_of(event) for seq, event in found.items()} == {
+        begun: "order.unknown",
+        waiting: "order.expired",
+        cancel: "cancel.unknown",
+    }
+    assert found[begun].why == "the process ended during the send"
+    assert desk.calls.posts == 0
+
+
+@pytest.mark.parametrize(
+    ("result", "valid_until", "outcome", "posts"),
+    [
+        (PLACED, OPEN + 5, "cancel.accepted", 1),
+        (KisRefused("APBK0344", "filled meanwhile", 200), OPEN + 5, "cancel.refused", 1),
+        (KisUnreachable("reset"), OPEN + 5, "cancel.unknown", 1),
+        (PLACED, OPEN - 1, "cancel.unknown", 0),
+    ],
+)
+async def test_a_cancel_has_one_outcome(result, valid_until, outcome, posts):
+    desk = Desk(result, halted=True)
+    await desk.gateway.start()
+    desk.want_cancel(valid_until)
+    await desk.settle()
+    assert [name_of(fact.event) for fact in desk.outcomes()] == [outcome]
+    assert desk.calls.posts == posts
