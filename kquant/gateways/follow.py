@@ -1,15 +1,52 @@
-"""What every asyncio gateway does: follow the journal with an own cursor, act on requests, say when it is idle."""
+"""What every asyncio gateway does: follow the journal with an own cursor, act on requests, say when it is idle.
+
+`FollowingGateway` is the base of all; `Answering` is for those whose every request has one outcome in one call.
+No task of theirs can end unseen: one that fails, or is cancelled by anybody but `close`, stops the run.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
-from kquant.events.base import Event, Recorded
+from kquant.events.base import Event, Recorded, name_of
+from kquant.gateways.clock import Clock
 from kquant.journal.port import AlreadyAnswered, Journal
-from kquant.values import Seq
+from kquant.values import Micros, Seq
+
+T = TypeVar("T")
+
+_waits: ContextVar[list[Callable[[], Micros]] | None] = ContextVar("waits", default=None)
+"""Of the gateway's task that runs: until when it waits for nothing but the clock."""
+
+
+@contextmanager
+def waiting_until(at: Micros | Callable[[], Micros]) -> Iterator[None]:
+    """Inside, the calling gateway's task waits for the clock to reach *at*, and for nothing else.
+
+    Such a task does not keep a stepped clock from going on; without this it would wait for a second that never comes.
+    """
+    waits = _waits.get()
+    if waits is None:
+        yield
+        return
+
+    def due() -> Micros:
+        return at() if callable(at) else at
+
+    waits.append(due)
+    try:
+        yield
+    finally:
+        waits.remove(due)
+
+
+class TooLate(Exception):
+    """The clock reached a request's deadline before its answer came."""
 
 
 class FollowingGateway(ABC):
@@ -21,13 +58,17 @@ class FollowingGateway(ABC):
     stream: str
     by: str
 
-    def __init__(self, journal: Journal, *, changed: Callable[[], None], on_fatal: Callable[[str], None]) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, *, changed: Callable[[], None], on_fatal: Callable[[str], None]
+    ) -> None:
         self._journal = journal
+        self._clock = clock
         self._changed = changed
         self._on_fatal = on_fatal
         self._cursor = Seq(0)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting = 0
+        self._waits: list[Callable[[], Micros]] = []
+        self._closing = False
         self._undo: Callable[[], None] | None = None
 
     @abstractmethod
@@ -55,6 +96,7 @@ class FollowingGateway(ABC):
 
     async def close(self) -> None:
         """Stop following and cancel what is under way."""
+        self._closing = True
         if self._undo is not None:
             self._undo()
         for task in list(self._tasks):
@@ -63,32 +105,98 @@ class FollowingGateway(ABC):
 
     def idle(self) -> bool:
         """Tell whether it has read everything and nothing is under way that does not wait on the clock."""
-        return self._cursor >= self._journal.head and len(self._tasks) <= self._waiting
+        if self._cursor < self._journal.head:
+            return False
+        now = self._clock.now()
+        return len(self._tasks) <= sum(1 for due in self._waits if due() > now)
 
-    async def append(self, event: Event, caused_by: Seq | None, index: int = 0) -> None:
-        """Append one outcome and return once it is durable; an outcome that stands already is left as it is."""
+    async def append(self, event: Event, caused_by: Seq | None, index: int = 0) -> bool:
+        """Append one outcome and return once it is durable. An outcome that stands already is left: False then."""
         try:
             await asyncio.wrap_future(
                 self._journal.append(self.stream, [event], by=self.by, caused_by=caused_by, first_index=index)
             )
         except AlreadyAnswered:
-            return
+            return False
+        return True
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Run *work*; a failure nobody expected stops the run."""
-        task = asyncio.create_task(work)
+
+        async def counted() -> None:
+            _waits.set(self._waits)
+            await work
+
+        task = asyncio.create_task(counted(), name=self.by)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            if not self._closing:
+                self._on_fatal(f"{self.by}: a task was cancelled, its outcome is missing")
+        elif (error := task.exception()) is not None:
             self._on_fatal(f"{self.by}: {error!r}")
         self._changed()
 
     def _follow(self) -> None:
-        while facts := self._journal.read(self._cursor):
-            for fact in facts:
-                self.take(fact)
-            self._cursor = facts[-1].seq
+        if self._closing:
+            return
+        try:
+            while facts := self._journal.read(self._cursor):
+                for fact in facts:
+                    self.take(fact)
+                self._cursor = facts[-1].seq
+        except Exception as error:  # noqa: BLE001  the loop would only log it, and the gateway would stand still
+            self._on_fatal(f"{self.by}: {error!r}")
         self._changed()
+
+
+class Answering(FollowingGateway):
+    """Takes every request of the classes in `takes` once. At start, those an earlier process left open are taken."""
+
+    takes: tuple[type[Event], ...]
+
+    def __init__(
+        self, journal: Journal, clock: Clock, *, changed: Callable[[], None], on_fatal: Callable[[str], None]
+    ) -> None:
+        super().__init__(journal, clock, changed=changed, on_fatal=on_fatal)
+        self._names = frozenset(name_of(cls) for cls in self.takes)
+
+    def fold(self, facts: list[Recorded]) -> None:
+        """Take the requests that have no outcome yet."""
+        answered = {fact.caused_by for fact in facts if fact.stream == self.stream}
+        for fact in facts:
+            if fact.seq not in answered:
+                self.take(fact)
+
+    def take(self, fact: Recorded) -> None:
+        """Start answering a request; other facts change nothing."""
+        if fact.name in self._names:
+            self.spawn(self._conclude(fact))
+
+    @abstractmethod
+    async def answer(self, fact: Recorded) -> Event:
+        """Return the request's outcome. An error of the world is an outcome too; raising stops the run."""
+
+    async def _conclude(self, fact: Recorded) -> None:
+        await self.append(await self.answer(fact), fact.seq)
+
+    async def in_time(self, work: Awaitable[T], valid_until: Micros) -> T:
+        """Return what *work* gives, or raise TooLate once the clock reaches *valid_until*; *work* is cancelled then."""
+        task = asyncio.ensure_future(work)
+        late: asyncio.Future[None] | None = None
+        try:
+            # A scorer without I/O is done after one turn of the loop and needs no second task.
+            await asyncio.sleep(0)
+            if not task.done():
+                late = asyncio.ensure_future(self._clock.sleep_until(valid_until))
+                await asyncio.wait({task, late}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise TooLate
+            return task.result()
+        finally:
+            for each in (task, late):
+                if each is not None and not each.done():
+                    each.cancel()

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 
-from kquant.gateways.scoring.follow import Answering
+from kquant.gateways.follow import Answering
 from kquant.values import Micros
 
 

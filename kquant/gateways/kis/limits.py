@@ -10,6 +10,7 @@ import heapq
 from collections import deque
 
 from kquant.gateways.clock import Clock
+from kquant.gateways.follow import waiting_until
 from kquant.values import SECOND_US, Micros
 
 ORDERS, RECONCILIATION, PORTFOLIO, RANKINGS, OTHER = range(5)
@@ -37,7 +38,14 @@ class Limiter:
         heapq.heappush(self._waiting, (lane, self._count, turn))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._serve(), name="limiter")
-        await turn
+        with waiting_until(self._next_free):
+            await turn
+
+    def _next_free(self) -> Micros:
+        """Return when the budget allows a call again; now if it does."""
+        now = self._clock.now()
+        counted = [at for at in self._taken if at > now - SECOND_US]
+        return Micros(counted[-self._per_second] + SECOND_US) if len(counted) >= self._per_second else now
 
     def _free(self) -> bool:
         edge = self._clock.now() - SECOND_US

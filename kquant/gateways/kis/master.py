@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 
 from msgspec import Struct
 
@@ -12,6 +13,7 @@ from kquant.gateways.kis.rest import KisUnreadable
 from kquant.krx import TickBand, tick_size
 from kquant.values import Krw, Shares, Symbol
 
+UNZIPPED_LIMIT = 1 << 26
 HEAD = 21
 """Code (9) and ISIN (12); the name follows up to the tail."""
 
@@ -69,8 +71,11 @@ def parse(zipped: bytes, market: str, bands: tuple[TickBand, ...]) -> list[Liste
     layout = KOSPI if market == "KOSPI" else KOSDAQ
     try:
         with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
-            text = archive.read(archive.namelist()[0])
-    except (zipfile.BadZipFile, IndexError) as error:
+            member = archive.infolist()[0]
+            if member.file_size > UNZIPPED_LIMIT:
+                raise KisUnreadable(f"the {market} master file would unpack to {member.file_size} bytes")
+            text = archive.read(member)
+    except (zipfile.BadZipFile, zlib.error, IndexError, RuntimeError, EOFError) as error:
         raise KisUnreadable(f"the {market} master file is no zip file: {error}") from None
     listed = []
     for number, line in enumerate(text.split(b"\n"), start=1):

@@ -39,6 +39,7 @@ PROVEN_REFUSALS = frozenset(
 )  # fmt: skip
 """Refusals after which nothing was placed. Any other answer than acceptance leaves the order unknown."""
 
+HTTP_OK = 200
 OPEN_EARLY_US = 30 * 60 * 1_000_000
 """Orders for the opening auction are taken from half an hour before the open."""
 
@@ -69,9 +70,8 @@ class OrderGateway(FollowingGateway):
         changed: Callable[[], None],
         on_fatal: Callable[[str], None],
     ) -> None:
-        super().__init__(journal, changed=changed, on_fatal=on_fatal)
+        super().__init__(journal, clock, changed=changed, on_fatal=on_fatal)
         self._calls = calls
-        self._clock = clock
         self._gate = gate
         self._hours = hours
         self._allowed = allowed
@@ -125,7 +125,8 @@ class OrderGateway(FollowingGateway):
         if stopped is not None:
             await self.append(stopped, seq)
             return
-        await self.append(OrderSendStarted(intent=intent.intent), seq)
+        if not await self.append(OrderSendStarted(intent=intent.intent), seq):
+            return  # somebody began this send or ended this intent already: a second POST must never leave
         await self.append(await self._post(intent), seq, 1)
 
     def _last_gate(self, intent: OrderIntended) -> Event | None:
@@ -140,11 +141,14 @@ class OrderGateway(FollowingGateway):
 
     async def _post(self, intent: OrderIntended) -> Event:
         number = intent.intent
+        leaving = False
 
         def gate() -> None:
+            nonlocal leaving
             stopped = self._last_gate(intent)
             if stopped is not None:
                 raise _Stopped(stopped)
+            leaving = True
 
         try:
             async with asyncio.timeout(self._timeout_seconds + 1):
@@ -167,6 +171,8 @@ class OrderGateway(FollowingGateway):
                 return OrderRefused(intent=number, message_code=error.code, message=error.message)
             return OrderUnknown(intent=number, why=f"HTTP {error.status} {error.code} {error.message}".strip())
         except (KisUnreachable, KisUnreadable, TimeoutError) as error:
+            if not leaving:
+                return OrderRefused(intent=number, message_code="NOT_SENT", message="no turn to send in time")
             return OrderUnknown(intent=number, why=str(error) or "no answer in time")
         return OrderAccepted(intent=number, order_no=order_no, branch=branch, time=time)
 
@@ -193,6 +199,8 @@ class OrderGateway(FollowingGateway):
         except KisNotSent as error:
             return CancelUnknown(intent=number, why=str(error))
         except KisRefused as error:
+            if error.status != HTTP_OK and error.code not in PROVEN_REFUSALS:
+                return CancelUnknown(intent=number, why=f"HTTP {error.status} {error.code} {error.message}".strip())
             return CancelRefused(intent=number, message_code=error.code, message=error.message)
         except (KisUnreachable, KisUnreadable, TimeoutError) as error:
             return CancelUnknown(intent=number, why=str(error) or "no answer in time")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from kquant.events.analyzer import Listed, ListingAnswered, ListingWanted
@@ -13,7 +12,7 @@ from kquant.events.portfolio import BalanceAnswered, BalanceWanted
 from kquant.events.scanner import RankingsAnswered, RankingsWanted, ReadExpired, ReadFailed
 from kquant.events.slots import PollingEnded, PollingStarted
 from kquant.gateways.clock import Clock
-from kquant.gateways.follow import FollowingGateway
+from kquant.gateways.follow import FollowingGateway, waiting_until
 from kquant.gateways.kis.calls import KisCalls
 from kquant.gateways.kis.master import parse
 from kquant.gateways.kis.rest import KisError
@@ -21,7 +20,7 @@ from kquant.journal.attachments import Attachments
 from kquant.journal.port import Journal
 from kquant.krx import TickBand
 from kquant.market.records import RestPrice
-from kquant.values import SECOND_US, KquantError, Micros, Seq, Symbol, to_kst
+from kquant.values import SECOND_US, Micros, Seq, Symbol, to_kst
 
 Read = ListingWanted | RankingsWanted | NewsWanted | BalanceWanted | ExecutionsWanted
 OUTCOMES = (
@@ -53,14 +52,15 @@ class RestGateway(FollowingGateway):
         changed: Callable[[], None],
         on_fatal: Callable[[str], None],
     ) -> None:
-        super().__init__(journal, changed=changed, on_fatal=on_fatal)
+        super().__init__(journal, clock, changed=changed, on_fatal=on_fatal)
         self._calls = calls
-        self._clock = clock
         self._attachments = attachments
         self._bands = bands
         self._price = price
+        self.poll_failures = 0
+        """Polls that brought no price."""
         self._polls: dict[Symbol, int] = {}
-        self._poller: asyncio.Task[None] | None = None
+        self._polling = False
 
     def fold(self, facts: list[Recorded]) -> None:
         """Ask again what is still open, and go on polling."""
@@ -122,9 +122,9 @@ class RestGateway(FollowingGateway):
         match fact.event:
             case PollingStarted(code=code, every_seconds=every):
                 self._polls[code] = every
-                if self._poller is None or self._poller.done():
-                    self._poller = asyncio.create_task(self._keep_polling(), name="poller")
-                    self._poller.add_done_callback(self._poller_ended)
+                if not self._polling:
+                    self._polling = True
+                    self.spawn(self._keep_polling())
             case PollingEnded(code=code):
                 self._polls.pop(code, None)
             case _:
@@ -143,18 +143,8 @@ class RestGateway(FollowingGateway):
                     self._price(await self._calls.price(code))
                 except KisError:
                     self.poll_failures += 1
-            await self._clock.sleep_until(Micros(self._clock.now() + SECOND_US))
-
-    poll_failures = 0
-    """Polls that brought no price."""
-
-    def _poller_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, KquantError):
-            self._on_fatal(f"rest: {error!r}")
-
-    async def close(self) -> None:
-        """Stop polling and following."""
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.gather(self._poller, return_exceptions=True)
-        await super().close()
+            at = Micros(self._clock.now() + SECOND_US)
+            with waiting_until(at):
+                self._changed()
+                await self._clock.sleep_until(at)
+        self._polling = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,14 +19,22 @@ import msgspec
 from msgspec import Struct
 
 from kquant.gateways.clock import Clock
+from kquant.gateways.follow import waiting_until
 from kquant.gateways.kis.limits import Limiter
 from kquant.values import SECOND_US, KquantError, Micros
 
 BODY_LIMIT = 1 << 20
+FILE_LIMIT = 1 << 24
 LIMITED = frozenset({"EGW00201", "EGW00215"})
 TOKEN_GONE = frozenset({"EGW00121", "EGW00122", "EGW00123"})
 RETRIED = frozenset({"EGW00001", "EGW00002", "EGW00202", "EGW00204", "EGW00300"})
 TOKEN_MARGIN_SECONDS = 3_600
+TOKEN_GAP_SECONDS = 61
+"""KIS issues one token a minute and key."""
+
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
+"""A whole number that can be stored, as KIS writes them."""
 
 
 class KisError(KquantError):
@@ -86,6 +95,8 @@ class RestClient:
         self._token = ""
         self._token_until = 0.0
         self._token_issued = 0.0
+        self._token_spoiled = False
+        self._token_refused: tuple[float, KisRefused] | None = None
         self._token_lock = asyncio.Lock()
         self._approval = ""
         self._limiter = Limiter(per_second, clock)
@@ -107,11 +118,11 @@ class RestClient:
         try:
             return await self._call("GET", path, tr_id, lane, params=params, following=following)
         except KisRefused as error:
-            if error.code in TOKEN_GONE:
-                await self._renew_token()
-            elif error.code in LIMITED | RETRIED:
-                await self._clock.sleep_until(Micros(self._clock.now() + SECOND_US))
-            else:
+            if error.code in LIMITED | RETRIED:
+                again = Micros(self._clock.now() + SECOND_US)
+                with waiting_until(again):
+                    await self._clock.sleep_until(again)
+            elif error.code not in TOKEN_GONE:
                 raise
         return await self._call("GET", path, tr_id, lane, params=params, following=following)
 
@@ -136,15 +147,19 @@ class RestClient:
             raise KisNotSent(str(error)) from None
         await self._limiter.take(lane)
         gate()
-        return await self._send("POST", path, tr_id, token, body=body, timeout_seconds=timeout_seconds)
+        try:
+            return await self._send("POST", path, tr_id, token, body=body, timeout_seconds=timeout_seconds)
+        except KisRefused as error:
+            self._note(error, token)
+            raise
 
     async def download(self, path: str) -> bytes:
         """Return a file that needs no key."""
         try:
-            async with self._session().get(self._base + path) as answer:
+            async with self._session().get(self._base + path, allow_redirects=False) as answer:
                 if answer.status != 200:
                     raise KisRefused(str(answer.status), f"download of {path}", answer.status)
-                return await answer.read()
+                return await _body(answer, FILE_LIMIT)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise KisUnreachable(f"download of {path}: {type(error).__name__}") from None
 
@@ -157,7 +172,7 @@ class RestClient:
                 "secretkey": self._secrets.app_secret,
             }
             answer = await self._oauth("/oauth2/Approval", body)
-            self._approval = text_field(answer, "approval_key")
+            self._approval = text_field(answer, "approval_key", secret=True)
         return self._approval
 
     async def _call(
@@ -172,7 +187,16 @@ class RestClient:
     ) -> Answer:
         token = await self._valid_token()
         await self._limiter.take(lane)
-        return await self._send(method, path, tr_id, token, params=params, following=following)
+        try:
+            return await self._send(method, path, tr_id, token, params=params, following=following)
+        except KisRefused as error:
+            self._note(error, token)
+            raise
+
+    def _note(self, error: KisRefused, token: str) -> None:
+        """Have the token issued again before the next call, if it is still the one that was refused."""
+        if error.code in TOKEN_GONE and token == self._token:
+            self._token_spoiled = True
 
     async def _send(
         self,
@@ -199,7 +223,14 @@ class RestClient:
         timeout = self._timeout if timeout_seconds is None else aiohttp.ClientTimeout(total=timeout_seconds)
         try:
             async with self._session().request(
-                method, self._base + path, headers=headers, params=params, data=data, timeout=timeout
+                method,
+                self._base + path,
+                headers=headers,
+                params=params,
+                data=data,
+                timeout=timeout,
+                # A redirect would send the secrets elsewhere, and an order twice.
+                allow_redirects=False,
             ) as answer:
                 raw = await _body(answer)
                 status, more = answer.status, answer.headers.get("tr_cont", "") in {"F", "M"}
@@ -220,54 +251,62 @@ class RestClient:
         async with self._token_lock:
             if not self._token:
                 self._read_token()
-            if time.time() > self._token_until - TOKEN_MARGIN_SECONDS:
+            now = time.time()
+            old = self._token_spoiled and now - self._token_issued > TOKEN_GAP_SECONDS
+            if old or now > self._token_until - TOKEN_MARGIN_SECONDS:
                 await self._issue_token()
             return self._token
 
-    async def _renew_token(self) -> None:
-        """Issue again, at most once a minute; a token that somebody else renewed meanwhile is taken as it is."""
-        async with self._token_lock:
-            if time.time() - self._token_issued > 60:
-                await self._issue_token()
-
     async def _issue_token(self) -> None:
+        """Ask for a token, but never within a minute of a refusal."""
+        if self._token_refused is not None and time.time() - self._token_refused[0] < TOKEN_GAP_SECONDS:
+            raise self._token_refused[1]
         body = {
             "grant_type": "client_credentials",
             "appkey": self._secrets.app_key,
             "appsecret": self._secrets.app_secret,
         }
-        answer = await self._oauth("/oauth2/tokenP", body)
-        self._token = text_field(answer, "access_token")
+        try:
+            answer = await self._oauth("/oauth2/tokenP", body)
+        except KisRefused as error:
+            self._token_refused = (time.time(), error)
+            raise
+        token = text_field(answer, "access_token", secret=True)
         lifetime = answer.get("expires_in")
         if not isinstance(lifetime, int) or lifetime <= 0:
             raise KisUnreadable(f"tokenP: expires_in is {lifetime!r}")
+        self._token, self._token_spoiled, self._token_refused = token, False, None
         self._token_issued = time.time()
         self._token_until = self._token_issued + lifetime
         self._write_token()
 
     def _read_token(self) -> None:
         try:
-            saved = msgspec.json.decode(self._token_file.read_bytes(), type=dict[str, Any])
-            self._token, self._token_until = str(saved["token"]), float(saved["until"])
-            self._token_issued = float(saved["issued"])
+            saved = msgspec.json.decode(self._token_file.read_bytes(), type=_Saved)
         except FileNotFoundError:
             return
-        except (msgspec.DecodeError, KeyError, ValueError):
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             self._token_file.unlink()
+            return
+        self._token, self._token_until, self._token_issued = saved.token, saved.until, saved.issued
 
     def _write_token(self) -> None:
         part = self._token_file.with_suffix(".part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        part.unlink(missing_ok=True)  # whoever left it may have left it readable for others
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(
-                msgspec.json.encode({"token": self._token, "until": self._token_until, "issued": self._token_issued})
+                msgspec.json.encode(_Saved(token=self._token, until=self._token_until, issued=self._token_issued))
             )
         part.replace(self._token_file)
 
     async def _oauth(self, path: str, body: Mapping[str, str]) -> dict[str, Any]:
         try:
             async with self._session().post(
-                self._base + path, data=msgspec.json.encode(body), headers={"content-type": "application/json"}
+                self._base + path,
+                data=msgspec.json.encode(body),
+                headers={"content-type": "application/json"},
+                allow_redirects=False,
             ) as answer:
                 parsed = _parse(await _body(answer), path, answer.status)
                 status = answer.status
@@ -284,13 +323,19 @@ class RestClient:
         return self._http
 
 
-async def _body(answer: aiohttp.ClientResponse) -> bytes:
+class _Saved(Struct, frozen=True, kw_only=True):
+    token: str
+    until: float
+    issued: float
+
+
+async def _body(answer: aiohttp.ClientResponse, limit: int = BODY_LIMIT) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for part in answer.content.iter_chunked(1 << 16):
         size += len(part)
-        if size > BODY_LIMIT:
-            raise KisUnreadable(f"an answer longer than {BODY_LIMIT} bytes")
+        if size > limit:
+            raise KisUnreadable(f"an answer longer than {limit} bytes")
         parts.append(part)
     return b"".join(parts)
 
@@ -298,22 +343,22 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
 def _parse(raw: bytes, what: str, status: int) -> dict[str, Any]:
     try:
         return msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise KisUnreadable(f"{what}: HTTP {status} with a body that is no JSON object") from None
 
 
-def text_field(row: Mapping[str, Any], name: str) -> str:
-    """Return a field that must be text and not blank. Raises KisUnreadable naming it."""
+def text_field(row: Mapping[str, Any], name: str, *, secret: bool = False) -> str:
+    """Return a field that must be text and not blank. Raises KisUnreadable naming it, and its value unless *secret*."""
     value = row.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise KisUnreadable(f"field {name} is {value!r}")
+        shown = type(value).__name__ if secret else repr(value)[:80]
+        raise KisUnreadable(f"field {name} is {shown}, not a text")
     return value.strip()
 
 
 def int_field(row: Mapping[str, Any], name: str) -> int:
     """Return a field that must be a whole number, as text. "70850.0000" counts, "70850.5" does not."""
     text = text_field(row, name)
-    whole, _, part = text.partition(".")
-    if not text.isascii() or part.strip("0") or not whole.removeprefix("-").removeprefix("+").isdigit():
-        raise KisUnreadable(f"field {name} is {text!r}, not a whole number")
-    return int(whole)
+    if _WHOLE.fullmatch(text) is None:
+        raise KisUnreadable(f"field {name} is {text[:80]!r}, not a whole number")
+    return int(text.partition(".")[0])

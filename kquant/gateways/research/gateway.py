@@ -25,9 +25,9 @@ from kquant.events.analyzer import (
 from kquant.events.base import Event, Recorded, name_of
 from kquant.events.scanner import ReadExpired, ReadFailed
 from kquant.gateways.clock import Clock
+from kquant.gateways.follow import Answering, TooLate
 from kquant.gateways.research import helper
 from kquant.gateways.research.heuristic import MODEL
-from kquant.gateways.scoring.follow import Answering, TooLate
 from kquant.journal.port import Journal
 from kquant.values import Krw
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from kquant.events.base import Event, Recorded
 from kquant.events.scanner import ScoreAbstained, ScoreFailed, ScoreGiven, ScoreWanted
 from kquant.gateways.clock import Clock
-from kquant.gateways.scoring.follow import Answering, TooLate
+from kquant.gateways.follow import Answering, TooLate
 from kquant.gateways.scoring.port import Abstained, Scorer
 from kquant.journal.port import Journal
 
