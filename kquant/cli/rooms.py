@@ -73,7 +73,7 @@ class Rooms:
         calls = KisCalls(self._client, joined.credentials.account)
         halt = HaltFlag(joined.account_folder)
         self._tape = TapeWriter(joined.folder, settings.journal.tape_block_frames)
-        self.clock_gateway = ClockGateway(journal, clock, changed=joined.changed)
+        self.clock_gateway = ClockGateway(journal, clock, changed=changed, on_fatal=on_fatal)
         self.operator = OperatorGateway(journal, joined.account_folder, joined.folder, halt, joined.status)
         self._followers: dict[str, _Follower] = {
             "rest": RestGateway(

@@ -132,13 +132,17 @@ class SteppedClock:
 class ClockGateway:
     """Rings the alarms owners set: appends `alarm.rang` once each, at start for those missed as well.
 
-    changed: called when it may have become idle.
+    changed: called when it may have become idle.   on_fatal: called when it cannot go on.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, *, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, *, changed: Callable[[], None], on_fatal: Callable[[str], None]
+    ) -> None:
         self._journal = journal
         self._clock = clock
         self._changed = changed
+        self._on_fatal = on_fatal
+        self._closing = False
         self._book = AlarmBook()
         self._cursor = Seq(0)
         self._wake = asyncio.Event()
@@ -156,9 +160,11 @@ class ClockGateway:
         self._undo = self._journal.subscribe(nudged)
         self._follow()
         self._task = asyncio.create_task(self._run(), name="clock")
+        self._task.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """Stop ringing; what is missed rings at the next start."""
+        self._closing = True
         if self._undo is not None:
             self._undo()
         if self._task is not None:
@@ -177,6 +183,12 @@ class ClockGateway:
     def nudge(self) -> None:
         """The clock moved: look again."""
         self._wake.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Without alarms a run would wait for ever: its end is told, whatever it was."""
+        if not self._closing:
+            error = None if task.cancelled() else task.exception()
+            self._on_fatal(f"clock: {error!r}" if error else "clock: its task was cancelled")
 
     async def _run(self) -> None:
         while True:

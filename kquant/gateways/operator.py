@@ -21,7 +21,7 @@ import msgspec
 from kquant.events import codec
 from kquant.events.base import Recorded
 from kquant.events.day import HaltOrdered, ResumeOrdered
-from kquant.journal.port import Journal
+from kquant.journal.port import Journal, JournalError
 from kquant.values import KquantError, Seq
 
 INSTANCE = "instance.json"
@@ -86,15 +86,18 @@ class OperatorGateway:
         self._token = secrets.token_urlsafe(32)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
 
     async def start(self) -> None:
-        """Open the port and leave its number and the token for the owner of these files only."""
+        """Take up a halt that was ordered before, open the port, leave its number and token for these files' owner."""
+        self._fold()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=LINE_LIMIT)
         port = self._server.sockets[0].getsockname()[1]
         path = self._account / INSTANCE
         data = msgspec.json.encode({"port": port, "token": self._token, "pid": os.getpid(), "day": str(self._day.name)})
         part = path.with_suffix(".part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        part.unlink(missing_ok=True)  # whoever left it may have left it readable for others
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
         part.replace(path)
@@ -103,9 +106,17 @@ class OperatorGateway:
         """Close the port and remove the instance file."""
         if self._server is not None:
             self._server.close()
+        self._closing.set()
+        if self._tasks:  # followers hear the day's last events
+            await asyncio.wait(self._tasks, timeout=1)
         for task in list(self._tasks):
             task.cancel()
         (self._account / INSTANCE).unlink(missing_ok=True)
+
+    def _fold(self) -> None:
+        for fact in self._journal.read(Seq(0), 10_000_000):
+            if isinstance(fact.event, HaltOrdered | ResumeOrdered):
+                self._halt.set(halted=isinstance(fact.event, HaltOrdered))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -113,8 +124,12 @@ class OperatorGateway:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            line = await reader.readline()
-            answer = await self._answer(line, writer)
+            try:
+                answer = await self._answer(await reader.readline(), writer)
+            except (ValueError, TypeError, KeyError) as error:
+                answer = {"error": f"a command that does not fit: {type(error).__name__} {error}"}
+            except JournalError as error:
+                answer = {"error": str(error)}
             if answer is not None:
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
@@ -125,7 +140,7 @@ class OperatorGateway:
             question = msgspec.json.decode(line, type=dict[str, Any])
         except msgspec.DecodeError:
             return {"error": "not a JSON object"}
-        if not hmac.compare_digest(str(question.get("token", "")), self._token):
+        if not hmac.compare_digest(str(question.get("token", "")).encode(errors="replace"), self._token.encode()):
             return {"error": "wrong token"}
         match question.get("command"):
             case "status":
@@ -158,9 +173,10 @@ class OperatorGateway:
                 after = fact.seq
             await writer.drain()
             if not facts:
-                if not follow:
+                if not follow or self._closing.is_set():
                     return
-                await asyncio.sleep(0.1)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), 0.1)
 
 
 def encode_row(fact: Recorded) -> bytes:
