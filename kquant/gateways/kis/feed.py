@@ -36,7 +36,7 @@ from kquant.gateways.clock import Clock
 from kquant.gateways.kis.session import Broken, Data, FeedSession, Output, Report
 from kquant.gateways.market import MarketDesk
 from kquant.journal.port import AlreadyAnswered, Journal
-from kquant.values import SECOND_US, Epoch, Micros, Seq
+from kquant.values import SECOND_US, Epoch, KquantError, Micros, Seq
 
 STREAM = "feed"
 BACKOFF_SECONDS = (1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
@@ -81,6 +81,7 @@ class KisFeed:
         self._epoch = Epoch(0)
         self._connecting = True
         self._appending = 0
+        self._resume_at: Micros | None = None
         self._asked_at: float | None = None
         self._started = threading.Event()
         self._stop: asyncio.Event
@@ -106,8 +107,9 @@ class KisFeed:
         def run() -> None:
             try:
                 callback()
-            except Exception as error:  # noqa: BLE001  handed to who asked
+            except Exception as error:  # noqa: BLE001  not everyone looks at the future
                 done.set_exception(error)
+                self._on_fatal(f"feed: {error!r}")
             else:
                 done.set_result(None)
 
@@ -131,8 +133,8 @@ class KisFeed:
         return quiet and self.desk.idle()
 
     def wake_at(self) -> Micros | None:
-        """Return the instant the session next has something to send or to give up on, None without a connection."""
-        return self._session.wake_at() if self.connected else None
+        """Return the instant the session next sends or gives up, or of the next attempt to connect; None if neither."""
+        return self._session.wake_at() if self.connected else self._resume_at
 
     def _main(self) -> None:
         try:
@@ -195,65 +197,85 @@ class KisFeed:
         self._loop.call_soon_threadsafe(self._follow)
 
     def _follow(self) -> None:
-        self.desk.catch_up()
-        while facts := self._journal.read(self._cursor):
-            for fact in facts:
-                if isinstance(fact.event, RegisterWanted | DropWanted):
-                    self._handle(self._session.request(fact))
-            self._cursor = facts[-1].seq
+        try:
+            self.desk.catch_up()
+            while facts := self._journal.read(self._cursor):
+                for fact in facts:
+                    if isinstance(fact.event, RegisterWanted | DropWanted):
+                        self._handle(self._session.request(fact))
+                self._cursor = facts[-1].seq
+        except Exception as error:  # noqa: BLE001  the loop would only log it, and the feed would stand still
+            self._on_fatal(f"feed: {error!r}")
         self._wake.set()
         self._changed()
 
     async def _keep_connected(self) -> None:
         attempt, renew = 0, False
         while True:
-            self._connecting = True
+            self._connecting, self._resume_at = True, None
             opened = self._clock.now()
-            reason, wait, renew = await self._connect_once(renew)
-            self._connecting = True
+            end = await self._connect_once(renew, attempt + 1)
+            self._connecting, renew = True, end.renew_approval
             if self._clock.now() - opened > 60 * SECOND_US:
                 attempt = 0
-            log.info("feed connection ended", reason=reason)
+            log.info("feed connection ended", reason=end.reason)
             base = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)]
             jitter = random.uniform(0, base / 4)  # noqa: S311  spreads reconnects, decides nothing
-            pause = max(base + jitter, wait)
+            pause = max(base + jitter, end.wait_seconds)
             attempt += 1
+            resume_at = self._resume_at = Micros(self._clock.now() + int(pause * SECOND_US))
             self._connecting = False
             self._changed()
-            await self._clock.sleep_until(Micros(self._clock.now() + int(pause * SECOND_US)))
+            await self._clock.sleep_until(resume_at)
 
-    async def _connect_once(self, renew: bool) -> tuple[str, int, bool]:
+    async def _connect_once(self, renew: bool, attempt: int) -> Broken:
         """Hold one connection for as long as it lasts; return why it ended, the least wait, whether to renew the key."""
         try:
             approval = await self._approval(renew)
             socket = await connect(self._url, ping_interval=None, max_size=1 << 20, open_timeout=10, max_queue=1_024)
-        except (OSError, WebSocketException, TimeoutError) as error:
-            self._append(FeedUnreachable(attempt=1, reason=f"{type(error).__name__}: {error}"), None)
-            return str(error), 1, False
+        except (OSError, WebSocketException, TimeoutError, KquantError) as error:
+            self._append(FeedUnreachable(attempt=attempt, reason=f"{type(error).__name__}: {error}"), None)
+            return Broken(str(error), 1)
         epoch = self._epoch = Epoch(self._epoch + 1)
         self._socket, self.frames = socket, 0
         self.desk.epoch_begin(epoch)
         self._session.opened(epoch, approval, self._clock.now())
         self._asked_at = time.monotonic()
-        timer = asyncio.create_task(self._timer(socket), name="feed-timer")
-        reason, wait, again = "closed by the broker", 0, False
+        end = Broken("the feed was closed", 0)
         try:
-            await self._flush(socket)
-            async for text in socket:
-                broken = await self._take(socket, text if isinstance(text, str) else text.decode(errors="replace"))
-                if broken is not None:
-                    reason, wait, again = broken.reason, broken.wait_seconds, broken.renew_approval
-                    break
-        except (OSError, WebSocketException) as error:
-            reason = f"{type(error).__name__}: {error}"
+            end = await self._hold(socket)
         finally:
-            timer.cancel()
+            self._connecting = True
             self._socket = None
             await socket.close()
             self.desk.epoch_end(epoch)
-            self._append(FeedLost(epoch=epoch, reason=reason), None)
+            self._append(FeedLost(epoch=epoch, reason=end.reason), None)
             self._handle(self._session.closed())
-        return reason, wait, again
+        return end
+
+    async def _hold(self, socket: ClientConnection) -> Broken:
+        """Listen and keep time until either ends; an error of the line is a reason, one of ours is raised."""
+        tasks = [
+            asyncio.create_task(self._listen(socket), name="feed-listen"),
+            asyncio.create_task(self._timer(socket), name="feed-timer"),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return next(task for task in tasks if task.done()).result()
+        except (OSError, WebSocketException) as error:
+            return Broken(f"{type(error).__name__}: {error}", 0)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _listen(self, socket: ClientConnection) -> Broken:
+        await self._flush(socket)
+        async for text in socket:
+            broken = await self._take(socket, text if isinstance(text, str) else text.decode(errors="replace"))
+            if broken is not None:
+                return broken
+        return Broken("closed by the broker", 0)
 
     async def _take(self, socket: ClientConnection, text: str) -> Broken | None:
         outputs = self._session.receive(text)
@@ -267,14 +289,13 @@ class KisFeed:
         self._changed()
         return broken
 
-    async def _timer(self, socket: ClientConnection) -> None:
+    async def _timer(self, socket: ClientConnection) -> Broken:
         """Send queued requests when their time comes, and give up on unanswered ones."""
         while True:
             self._wake.clear()
             broken = self._handle(self._session.late(self._clock.now()))
             if broken is not None:
-                await socket.close()
-                return
+                return broken
             await self._flush(socket)
             self._changed()
             due = self._session.wake_at()
