@@ -41,6 +41,11 @@ from kquant.values import Channel, Epoch, Micros, Seq, Symbol
 
 ALREADY = "OPSP0002"
 NOT_FOUND = "OPSP0003"
+ANSWERS: dict[Action, frozenset[str]] = {
+    "register": frozenset({"OPSP0000", ALREADY}),
+    "drop": frozenset({"OPSP0001", NOT_FOUND}),
+}
+"""Codes that answer only one kind of request: a late one must not be taken for the answer to the next of its key."""
 IN_USE = "OPSP8996"
 UNKNOWN_APPROVAL = "OPSP0011"
 REFUSALS: dict[str, Literal["invalid_key", "resource", "over_capacity", "fatal", "other"]] = {
@@ -117,6 +122,7 @@ class FeedSession:
         self._pending: tuple[_Request | None, Micros] | None = None
         self._not_before = Micros(0)
         self._out: list[str] = []
+        self._asked: set[tuple[Symbol, Channel]] = set()
         self._ticked: set[tuple[Symbol, Channel]] = set()
 
     @property
@@ -127,6 +133,7 @@ class FeedSession:
     def opened(self, epoch: Epoch, approval_key: str, at: Micros) -> None:
         """A connection is open: forget the last one, and register the execution notice."""
         self._epoch, self._approval, self._ready, self._keys = epoch, approval_key, False, None
+        self._asked.clear()
         self._ticked.clear()
         self._out.append(encode_request(approval_key, "1", self._notice_tr, self._hts_id))
         self._pending = (None, Micros(at + self._ack_us))
@@ -172,6 +179,8 @@ class FeedSession:
         if self._queue and self._pending is None and self._ready and at >= self._not_before:
             request = self._queue.popleft()
             tr_type: Literal["1", "2"] = "1" if request.action == "register" else "2"
+            if request.action == "register":
+                self._asked.add((request.code, request.channel))
             self._out.append(encode_request(self._approval, tr_type, TR_IDS[request.channel], request.code))
             self._pending = (request, Micros(at + self._ack_us))
             self._not_before = Micros(at + self._gap_us)
@@ -220,7 +229,8 @@ class FeedSession:
         if request is None:
             return self._notice_answered(control)
         addressed = control.tr_id == TR_IDS[request.channel] and control.tr_key in {request.code, ""}
-        if not addressed and control.msg_cd != IN_USE:
+        stale = control.msg_cd in ANSWERS["drop" if request.action == "register" else "register"]
+        if (not addressed or stale) and control.msg_cd != IN_USE:
             return []
         self._pending = None
         return self._answered(request, control)
@@ -242,8 +252,11 @@ class FeedSession:
             event = Registered(epoch=epoch, code=code, channel=channel, already=control.msg_cd == ALREADY)
         elif request.action == "drop" and (control.rt_cd == "0" or control.msg_cd == NOT_FOUND):
             event = Dropped(epoch=epoch, code=code, channel=channel, already=control.msg_cd == NOT_FOUND)
+            self._asked.discard((code, channel))
             self._ticked.discard((code, channel))
         else:
+            if request.action == "register":
+                self._asked.discard((code, channel))
             kind = REFUSALS.get(control.msg_cd, "other")
             event = RegistrationRefused(
                 epoch=epoch,
@@ -264,7 +277,8 @@ class FeedSession:
         first: list[tuple[Symbol, Channel]] = []
         for record in records:
             key = (record.code, channel_of(record))
-            if key not in self._ticked:
+            # What trails behind a drop, or was never asked for, is no registration's first data.
+            if key in self._asked and key not in self._ticked:
                 self._ticked.add(key)
                 first.append(key)
         return [Data(text, records, tuple(first))]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from functools import lru_cache
 from collections.abc import Callable
 from functools import lru_cache
 from operator import itemgetter
