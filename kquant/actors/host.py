@@ -104,11 +104,15 @@ class OwnerHost:
                 return ()
 
     def _rebuild(self, fact: Recorded) -> None:
+        """Fold anew what the owner knew when it met *fact*: all it ever said, and what it saw up to the fact.
+
+        Answers to earlier inputs may lie behind the fact in the log, so `own` is not cut at its seq.
+        """
         self._mind = Mind(self.owner)
-        recover(self._mind, [known for known in _whole(self._journal) if known.seq < fact.seq])
-        answered = max((f.caused_by or 0 for f in _whole(self._journal) if f.stream == self.owner.stream), default=0)
         for known in _whole(self._journal):
-            if answered < known.seq <= fact.seq and self._mind.concerns(known):
+            if known.stream == self.owner.stream:
+                self._mind.learn(known.event)
+            elif known.seq <= fact.seq and self._mind.concerns(known):
                 self._mind.perceive(known)
 
     def _park(self, fact: Recorded, error: Exception) -> None:

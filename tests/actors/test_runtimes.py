@@ -122,6 +122,25 @@ def test_an_input_that_fails_twice_is_parked_with_an_alert_and_the_next_one_answ
     assert "alert.raised" in names(journal)
 
 
+def test_an_owner_rebuilt_for_a_second_try_knows_what_it_said_behind_the_failing_input(
+    journal: MemoryJournal, clock: VirtualClock
+) -> None:
+    runtime = SingleRuntime([toy()], journal, clock)
+    runtime.start()
+    # The answer to the first lies at seq 4, behind the input that fails: seq 3.
+    journal.append("operator", [halt(), halt("bad"), halt()], by="a test").result()
+    runtime.settle()
+    assert [fact.name for fact in journal.read(Seq(4))] == [
+        "alarm.set",
+        "owner.parked",
+        "alert.raised",
+        "alarm.set",
+    ]
+    assert runtime.hosts["scanner"].own == Count(2)
+    runtime.run_until(Micros(10_000_000))
+    assert journal.read(Seq(0))[-1].event == AlertRaised(level="info", text="halts seen: 3, alarms before: 2")
+
+
 def test_a_critical_owner_that_fails_without_a_stock_stops_the_process(
     journal: MemoryJournal, clock: VirtualClock
 ) -> None:
