@@ -83,6 +83,7 @@ def read_day(folder: Path, *, check: bool = True) -> Sequence[Recorded]:
     """Return all events of a day that no process is writing, without touching the file.
 
     check: recompute the digest chain and have SQLite check its structure; without it only the decoding can fail.
+    A file without a table, left by a process killed while it began the day, holds no events.
     Raises JournalError in one line, also for a day that is running: ask the running instance instead.
     """
     path = folder / JOURNAL_FILE
@@ -94,6 +95,8 @@ def read_day(folder: Path, *, check: bool = True) -> Sequence[Recorded]:
     uri = f"{path.absolute().as_uri()}?mode=ro{'' if has_log else '&immutable=1'}"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=0)) as conn, closing(conn.cursor()) as cursor:
+            if _scalar(cursor, "SELECT COUNT(*) FROM sqlite_master") == 0:
+                return []
             return _load(cursor, path, check=check)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise _explained(path, error) from error

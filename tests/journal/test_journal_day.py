@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -360,6 +360,14 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_file_left_by_a_kill_becomes_the_day(tmp_path: Path) -> None:
-    (tmp_path / JOURNAL_FILE).touch()
+@pytest.mark.parametrize("begun", [False, True], ids=["no byte", "a header without tables"])
+def test_an_empty_file_left_by_a_kill_holds_no_events_and_becomes_the_day(tmp_path: Path, begun: bool) -> None:
+    path = tmp_path / JOURNAL_FILE
+    path.touch()
+    if begun:
+        with closing(sqlite3.connect(path)) as conn:
+            conn.execute("PRAGMA journal_mode=WAL")
+        assert path.stat().st_size > 0
+    assert list(read_day(tmp_path)) == []
     assert len(write_day(tmp_path)) == 4
+    assert len(read_day(tmp_path)) == 4
