@@ -13,6 +13,7 @@ from kquant.events.day import HaltOrdered, ResumeOrdered
 from kquant.events.orders import (
     EntriesHalted,
     EntriesResumed,
+    OrderBound,
     OrderFilled,
     OrderFinished,
     OrderIntended,
@@ -42,6 +43,7 @@ class OrdersAgainstABroker(RuleBasedStateMachine):
         self.sent: dict[int, int] = {}
         self.filled: dict[int, int] = {}
         self.intents: dict[int, OrderIntended] = {}
+        self.bound: set[int] = set()
         self.is_halted = False
         self.cash: int | None = None
         self.has_adjusted = False
@@ -146,6 +148,8 @@ class OrdersAgainstABroker(RuleBasedStateMachine):
                 assert intent in self.intents, "O1: written down before it is sent"
                 self.sent[intent] = self.sent.get(intent, 0) + 1
                 assert self.sent[intent] == 1, "O2: sent at most once"
+            case OrderBound(intent=intent):
+                self.bound.add(intent)
             case OrderFilled(intent=int() as intent, qty=qty, filled_qty=cumulative):
                 self.filled[intent] = self.filled.get(intent, 0) + qty
                 assert qty > 0, "O6: fills only grow"
@@ -153,7 +157,9 @@ class OrdersAgainstABroker(RuleBasedStateMachine):
             case OrderFinished(intent=intent, outcome=outcome, filled_qty=done):
                 assert done == self.filled.get(intent, 0)
                 assert (outcome == "filled") == (done == self.intents[intent].qty), "O4"
-                assert outcome not in ("refused", "expired", "blocked", "not_placed") or done == 0, "O4"
+                assert outcome not in ("refused", "blocked", "not_placed") or done == 0, "O4"
+                # A working order that filled in part expires with the session; one that was never bound cannot.
+                assert outcome != "expired" or done == 0 or intent in self.bound, "O4"
             case PositionOpened(code=code, qty=qty) | PositionChanged(code=code, qty=qty):
                 self.positions[code] = qty
             case PositionClosed(code=code):
