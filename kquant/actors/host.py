@@ -93,7 +93,9 @@ class OwnerHost:
             raise
         except Exception as first:
             log.exception("owner failed, rebuilt for a second try", owner=self.owner.stream, seq=fact.seq)
+            self.busy_since = None  # the watchdog times decisions; to fold a whole day anew may take longer
             self._rebuild(fact)
+            self.busy_since = time.monotonic()
             try:
                 return self._mind.decide(fact)
             except BrokenLog:

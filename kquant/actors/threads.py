@@ -8,16 +8,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pykka
+import structlog
 
 from kquant.actors.host import OwnerHost
 from kquant.domain.owner import Owner
 from kquant.journal.port import Journal
 from kquant.values import KquantError
 
-HANG_SECONDS = 5.0
+HANG_SECONDS = 2.0
 """A decision takes well under a millisecond; one that takes this long will not end."""
 
 READY_SECONDS = 60.0
+STOP_SECONDS = 5.0
+"""How long an actor may take to finish what it reads when the runtime stops."""
+
+log = structlog.get_logger("kquant.actors")
 
 
 class OwnerNotReady(KquantError):
@@ -37,6 +42,9 @@ NUDGE = _Nudge()
 
 class OwnerActor(pykka.ThreadingActor):
     """All that knows Pykka. A failure is handled by the host; nothing may escape and kill the thread silently."""
+
+    use_daemon_thread = True
+    """A decision that never ends must not keep the process from ending: start-up is recovery."""
 
     def __init__(
         self,
@@ -111,13 +119,16 @@ class ThreadRuntime:
         return all(host.cursor >= head for host in self.hosts.values())
 
     def stop(self) -> None:
-        """Stop the actors; what they have not read yet they read after the next start."""
+        """Stop the actors; what they have not read yet they read after the next start. One that hangs is left behind."""
         self._stopping.set()
         if self._undo is not None:
             self._undo()
         for ref, _ in reversed(self._actors):
             if ref.is_alive():
-                ref.stop(block=True, timeout=5)
+                try:
+                    ref.stop(block=True, timeout=STOP_SECONDS)
+                except pykka.Timeout:
+                    log.critical("an owner does not stop, it is left behind", actor=str(ref))
         if self._watchdog.is_alive():
             self._watchdog.join(timeout=5)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from msgspec import Struct
 
+from kquant.actors import threads
 from kquant.actors.single import OwnerFailed, SingleRuntime, VirtualClock
 from kquant.actors.threads import ThreadRuntime
 from kquant.config import load
@@ -169,7 +171,7 @@ def test_threads_write_the_same_log_as_one_thread(tmp_path: Path) -> None:
 
     runtimes = []
 
-    def threads(journal: MemoryJournal, clock: VirtualClock) -> Callable[[], None]:
+    def threaded(journal: MemoryJournal, clock: VirtualClock) -> Callable[[], None]:
         changed = threading.Condition()
 
         def signal() -> None:
@@ -187,10 +189,43 @@ def test_threads_write_the_same_log_as_one_thread(tmp_path: Path) -> None:
         return settle
 
     try:
-        assert sorted(play(threads), key=str) == sorted(play(single), key=str)
+        assert sorted(play(threaded), key=str) == sorted(play(single), key=str)
     finally:
         for runtime in runtimes:
             runtime.stop()
+
+
+def test_an_owner_that_hangs_is_told_and_does_not_keep_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "HANG_SECONDS", 0.05)
+    monkeypatch.setattr(threads, "STOP_SECONDS", 0.05)
+    end = threading.Event()
+    hanging: list[threading.Thread] = []
+
+    def decide(own: Count, seen: Count, fact: Recorded, settings: Settings) -> list[Event]:
+        hanging.append(threading.current_thread())
+        end.wait(60)
+        return []
+
+    reasons: list[str] = []
+    told = threading.Event()
+
+    def fatal(reason: str) -> None:
+        reasons.append(reason)
+        told.set()
+
+    journal = MemoryJournal(VirtualClock(Micros(1)).now)
+    journal.append("run", [STARTED], by="run").result()
+    runtime = ThreadRuntime([replace(toy(), decide=decide)], journal, on_fatal=fatal, changed=lambda: None)
+    runtime.start()
+    try:
+        journal.append("operator", [halt()], by="a test").result()
+        assert told.wait(10)
+        runtime.stop()
+        assert hanging[0].is_alive()
+        assert hanging[0].daemon
+    finally:
+        end.set()
+    assert "owner scanner has not answered" in reasons[0]
 
 
 def test_a_thread_runtime_reports_a_broken_log_once() -> None:
