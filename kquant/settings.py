@@ -121,6 +121,8 @@ class RiskSettings(Table, frozen=True, kw_only=True):
     """Part of equity one new position may take, in basis points."""
     max_positions: Count
     max_order_krw: Won
+    min_order_krw: Won = 0
+    """A buy of less is not worth its costs and its place. 0 in a log written before this limit existed."""
     max_day_buy_krw: Won
     max_orders_per_minute: Count
     max_orders_per_day: Count

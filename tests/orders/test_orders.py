@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec import structs
 from orders_world import CODES, Broker, World, with_settings
@@ -24,6 +25,7 @@ from kquant.events.orders import (
     TriggerDisarmed,
 )
 from kquant.events.portfolio import DayReconciled, PositionClosed, PositionOpened
+from kquant.settings import Settings
 from kquant.values import Epoch, Seq
 
 A, B = CODES[0], CODES[1]
@@ -127,6 +129,36 @@ def test_each_limit_denies_with_its_code_and_numbers(setting: str, value: int, r
     assert refusal.decision == max(fact.seq for fact in world.facts() if fact.name == "pipeline.buy_signalled")
 
 
+@pytest.mark.parametrize(
+    ("setting", "left"),
+    [("max_order_krw", 300_100), ("max_day_buy_krw", 42_100), ("position_share_bp", 30)],
+)
+def test_a_buy_that_the_limits_leave_too_small_is_denied_with_its_amount(setting: str, left: int) -> None:
+    world = opened(settings=with_settings(lambda s: {"risk": structs.replace(s.risk, **{setting: left})}))
+    world.signal(last=10_000, ask=10_010)
+    budget = left * 100_000_000 // 10_000 if setting == "position_share_bp" else left
+    affordable = budget * 1_000_000 // (10_020 * 1_000_140)
+    assert (denied(world).rule, denied(world).value, denied(world).limit) == (
+        "ORDER_SMALL",
+        affordable * 10_020,
+        300_000,
+    )
+
+
+def test_a_buy_of_exactly_the_smallest_amount_goes() -> None:
+    settings = with_settings(lambda s: {"risk": structs.replace(s.risk, max_order_krw=305_000, min_order_krw=300_600)})
+    world = opened(settings=settings)
+    world.signal(last=10_000, ask=10_010)
+    assert world.last(OrderIntended).qty * world.last(OrderIntended).price == 300_600
+
+
+def test_a_log_without_the_smallest_order_still_reads_and_has_no_such_limit() -> None:
+    settings = with_settings(lambda s: {})
+    raw = msgspec.to_builtins(settings)
+    del raw["risk"]["min_order_krw"]
+    assert msgspec.convert(raw, Settings).risk == structs.replace(settings.risk, min_order_krw=0)
+
+
 def test_orders_per_minute_are_allowed_again_after_a_minute() -> None:
     world = opened(settings=with_settings(lambda s: {"risk": structs.replace(s.risk, max_orders_per_minute=1)}))
     world.signal(A)
@@ -136,7 +168,9 @@ def test_orders_per_minute_are_allowed_again_after_a_minute() -> None:
 
 
 def test_reserved_cash_is_not_spent_twice() -> None:
-    settings = with_settings(lambda s: {"risk": structs.replace(s.risk, position_share_bp=9_000, max_order_krw=10**9)})
+    settings = with_settings(
+        lambda s: {"risk": structs.replace(s.risk, position_share_bp=9_000, max_order_krw=10**9, min_order_krw=0)}
+    )
     world = opened(Broker(cash=1_000_000), settings=settings)
     world.signal(A)
     world.signal(B)

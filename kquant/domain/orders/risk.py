@@ -161,6 +161,12 @@ def _qty_zero(case: Case) -> Finding:
     return (0, 1) if size(case) <= 0 else None
 
 
+def _order_small(case: Case) -> Finding:
+    """What the limits leave is too little, as when the day's amount is nearly used up."""
+    amount, limit = size(case) * case.price, case.settings.risk.min_order_krw
+    return (amount, limit) if amount < limit else None
+
+
 RULES: tuple[tuple[str, Callable[[Case], Finding]], ...] = (
     ("HALTED", _halted),
     ("SESSION_CLOSED", _session_closed),
@@ -179,6 +185,7 @@ RULES: tuple[tuple[str, Callable[[Case], Finding]], ...] = (
     ("DAY_BUY_AMOUNT", _day_buy_amount),
     ("CASH", _cash),
     ("QTY_ZERO", _qty_zero),
+    ("ORDER_SMALL", _order_small),
 )
 """Rules in the order they are asked. Those after PRICE_BAND may rely on a price."""
 
