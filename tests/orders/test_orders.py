@@ -12,6 +12,7 @@ from kquant.events.feed import FeedConnected
 from kquant.events.orders import (
     CancelWanted,
     EntriesHalted,
+    EntriesResumed,
     ExecutionsListed,
     ExecutionsWanted,
     ExternalOrderSeen,
@@ -21,6 +22,7 @@ from kquant.events.orders import (
     OrderFinished,
     OrderFrozen,
     OrderIntended,
+    OrderUnfrozen,
     TriggerArmed,
     TriggerDisarmed,
 )
@@ -305,6 +307,36 @@ def test_an_unknown_order_in_no_listing_for_a_minute_is_presumed_not_placed_and_
     assert world.last(OrderDenied).rule == "FROZEN"
     world.signal(B)
     assert world.last(OrderIntended).code == B
+
+
+def test_resuming_releases_a_frozen_stock_whose_orders_are_resolved_halted_or_not() -> None:
+    world = opened(Broker(outcomes=["lost"]))
+    world.signal(A)
+    world.pass_time(70)
+    assert list(world.own.frozen) == [A]
+    world.say("operator", ResumeOrdered(who="kim", reason="checked by hand"))
+    assert world.all(OrderUnfrozen) == [OrderUnfrozen(code=A, why="kim: checked by hand")]
+    world.signal(A)
+    assert [intent.code for intent in world.all(OrderIntended)] == [A, A]
+    world.assert_recovers()
+
+
+def test_a_frozen_stock_with_an_unknown_order_stays_frozen_when_entries_resume() -> None:
+    world = opened(Broker(outcomes=["unknown"]))
+    original = world._order
+
+    def twice(intent: OrderIntended):
+        world.broker.place(intent.code, intent.side, intent.kind, intent.qty, intent.price, world.clock.now())
+        return original(intent)
+
+    world._order = twice  # type: ignore[method-assign]
+    world.signal(A)
+    world.say("operator", HaltOrdered(who="kim", reason="two alike"))
+    world.say("operator", ResumeOrdered(who="kim", reason="not checked"))
+    assert world.last(EntriesResumed).reason == "kim: not checked"
+    assert world.all(OrderUnfrozen) == []
+    world.signal(A)
+    assert world.last(OrderDenied).rule == "FROZEN"
 
 
 def test_an_order_that_appears_after_it_was_given_up_is_bound_and_cancelled() -> None:

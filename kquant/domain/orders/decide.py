@@ -28,6 +28,7 @@ from kquant.events.orders import (
     OrderExpired,
     OrderIntended,
     OrderRefused,
+    OrderUnfrozen,
     OrderUnknown,
 )
 from kquant.events.pipeline import BuySignalled
@@ -103,8 +104,10 @@ def _day(draft: Draft) -> None:
             draft.ask("opening")
         case HaltOrdered(who=who, reason=reason):
             _halt(draft, f"{who}: {reason}")
-        case ResumeOrdered(who=who, reason=reason) if draft.own.halted is not None:
-            draft.emit(EntriesResumed(reason=f"{who}: {reason}"))
+        case ResumeOrdered(who=who, reason=reason):
+            if draft.own.halted is not None:
+                draft.emit(EntriesResumed(reason=f"{who}: {reason}"))
+            _unfreeze(draft, f"{who}: {reason}")
         case OwnerParked(owner=owner, seq=seq) if owner in GUARDED:
             _halt(draft, f"{owner} could not answer seq {seq}")
         case JobDue(job="flatten") if draft.settings.exits.flat_at_close:
@@ -119,6 +122,14 @@ def _day(draft: Draft) -> None:
 def _halt(draft: Draft, reason: str) -> None:
     if draft.own.halted is None:
         draft.emit(EntriesHalted(reason=reason))
+
+
+def _unfreeze(draft: Draft, why: str) -> None:
+    """Release the frozen stocks, all but those with an order that may or may not have been placed."""
+    unsure = {order.code for order in draft.own.live_orders() if order.state == "intended"}
+    for code in sorted(draft.own.frozen):
+        if code not in unsure:
+            draft.emit(OrderUnfrozen(code=code, why=why))
 
 
 def _signal(draft: Draft, signal: BuySignalled) -> None:

@@ -65,7 +65,7 @@ class Draft:
             self.forget("poll")
 
     def freeze(self, code: Symbol, why: str) -> None:
-        """Stop buys of a stock until the end of the day, once, and tell a person."""
+        """Stop buys of a stock until an operator resumes or the day ends, once, and tell a person."""
         if code not in self.own.frozen:
             self.emit(OrderFrozen(code=code, why=why))
             self.alert(f"{code} is frozen: {why}")
