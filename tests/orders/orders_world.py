@@ -306,6 +306,21 @@ class World:
         )
 
 
+def opened(broker: Broker | None = None, **rest: Any) -> World:
+    world = World(broker, **rest)
+    world.until("09:05:00")
+    return world
+
+
+def holding(qty: int = 100, cost: int = 1_000_000, **rest: Any) -> World:
+    return opened(Broker(shares={CODES[0]: (qty, cost)}), **rest)
+
+
+def by_kind(world: World, code: str = CODES[0]) -> dict[str, TriggerArmed]:
+    alive = {one.trigger for one in world.own.armed.get(code, ())}
+    return {one.kind: one for one in world.all(TriggerArmed) if one.trigger in alive}
+
+
 def with_settings(change: Callable[[Settings], dict[str, Any]]) -> Settings:
     import msgspec
 
@@ -313,4 +328,18 @@ def with_settings(change: Callable[[Settings], dict[str, Any]]) -> Settings:
     return msgspec.structs.replace(base, **change(base))
 
 
-__all__ = ["CODES", "FUND", "HOURS", "Broker", "Ticket", "World", "kst", "listed", "replace", "with_settings"]
+__all__ = [
+    "CODES",
+    "FUND",
+    "HOURS",
+    "Broker",
+    "Ticket",
+    "World",
+    "by_kind",
+    "holding",
+    "kst",
+    "listed",
+    "opened",
+    "replace",
+    "with_settings",
+]

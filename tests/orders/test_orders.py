@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from msgspec import structs
-from orders_world import CODES, Broker, World, with_settings
+from orders_world import CODES, Broker, World, by_kind, holding, opened, with_settings
 
 from kquant.events.day import HaltOrdered, OwnerParked, ResumeOrdered
 from kquant.events.feed import FeedConnected
@@ -13,7 +13,6 @@ from kquant.events.orders import (
     CancelWanted,
     EntriesHalted,
     EntriesResumed,
-    ExecutionsListed,
     ExecutionsWanted,
     ExternalOrderSeen,
     OrderBound,
@@ -23,34 +22,16 @@ from kquant.events.orders import (
     OrderFrozen,
     OrderIntended,
     OrderUnfrozen,
-    TriggerArmed,
-    TriggerDisarmed,
 )
-from kquant.events.portfolio import DayReconciled, PositionClosed, PositionOpened
 from kquant.settings import Settings
 from kquant.values import Epoch, Seq
 
 A, B = CODES[0], CODES[1]
 
 
-def opened(broker: Broker | None = None, **rest) -> World:
-    world = World(broker, **rest)
-    world.until("09:05:00")
-    return world
-
-
-def holding(qty: int = 100, cost: int = 1_000_000, **rest) -> World:
-    return opened(Broker(shares={A: (qty, cost)}), **rest)
-
-
 def denied(world: World) -> OrderDenied:
     assert world.all(OrderIntended) == []
     return world.last(OrderDenied)
-
-
-def by_kind(world: World, code: str = A) -> dict[str, TriggerArmed]:
-    alive = {one.trigger for one in world.own.armed.get(code, ())}
-    return {one.kind: one for one in world.all(TriggerArmed) if one.trigger in alive}
 
 
 def test_a_signal_becomes_an_intent_of_one_equity_share_a_tick_above_the_ask() -> None:
@@ -427,137 +408,3 @@ class _Fixed:
 
     def row(self):
         return self._row
-
-
-# -- exits --------------------------------------------------------------------------------------------------
-
-
-def test_a_carried_position_is_armed_with_stop_target_and_trailing_from_its_average() -> None:
-    world = holding(100, 1_000_333)
-    armed = by_kind(world)
-    assert (armed["stop"].price, armed["target"].price) == (9_700, 10_610)
-    assert (armed["trailing"].trail_bp, armed["trailing"].high) == (350, 10_004)
-    assert len(world.all(TriggerArmed)) == 3
-
-
-def test_a_rate_of_zero_leaves_that_exit_out() -> None:
-    settings = with_settings(lambda s: {"exits": structs.replace(s.exits, take_profit_bp=0, trailing_bp=0)})
-    assert list(by_kind(holding(settings=settings))) == ["stop"]
-
-
-def test_a_fired_trigger_sells_the_whole_position_and_disarms_the_others() -> None:
-    world = holding()
-    stop = by_kind(world)["stop"]
-    world.fire(stop, 9_690)
-    intent = world.last(OrderIntended)
-    assert (intent.side, intent.qty, intent.kind, intent.price, intent.reason) == ("sell", 100, "market", 0, "stop")
-    assert {gone.trigger for gone in world.all(TriggerDisarmed)} == {1, 2, 3} - {stop.trigger}
-    world.broker.fill(world.broker.tickets[0], 100, 9_690)
-    world.pass_time(3)
-    assert world.last(PositionClosed).code == A
-    world.signal(A)
-    assert world.last(OrderDenied).rule == "COOLDOWN"
-    world.pass_time(1_800)
-    world.signal(A)
-    assert world.last(OrderIntended).side == "buy"
-
-
-def test_a_trigger_that_is_no_longer_armed_is_answered_with_nothing() -> None:
-    world = holding()
-    armed = by_kind(world)
-    world.fire(armed["stop"], 9_690)
-    count = len(world.facts())
-    world.fire(armed["target"], 11_000)
-    world.fire(armed["stop"], 9_690)
-    assert len(world.facts()) == count + 2
-
-
-def test_a_position_that_changes_within_a_tick_is_not_armed_anew() -> None:
-    world = holding(1_000, 10_003_000)
-    ticket = world.broker.place(A, "buy", "limit", 1, 10_004, world.clock.now())
-    world.broker.fill(ticket, 1, 10_004)
-    world.notice()
-    assert world.portfolio.positions[A].qty == 1_001
-    assert len(world.all(TriggerArmed)) == 3
-
-
-def test_a_refused_exit_is_tried_again_after_growing_pauses_never_at_once() -> None:
-    world = holding()
-    world.broker.outcomes = ["refuse"] * 4
-    pauses = []
-    for _ in range(4):
-        world.fire(by_kind(world)["stop"], 9_000)
-        assert world.own.armed == {}
-        waited = 0
-        while not world.own.armed:
-            world.pass_time(1)
-            waited += 1
-        pauses.append(waited)
-    assert pauses == [5, 10, 20, 40]
-
-
-def test_a_trigger_before_the_open_waits_for_the_session() -> None:
-    world = World(Broker(shares={A: (100, 1_000_000)}))
-    world.fire(by_kind(world)["stop"], 9_000)
-    assert world.all(OrderIntended) == []
-    world.until("09:00:00")
-    world.fire(by_kind(world)["stop"], 9_000)
-    assert world.last(OrderIntended).side == "sell"
-
-
-def test_positions_are_sold_before_the_close_if_the_settings_say_so() -> None:
-    settings = with_settings(lambda s: {"exits": structs.replace(s.exits, flat_at_close=True)})
-    world = opened(Broker(shares={A: (10, 100_000), B: (20, 200_000)}), settings=settings)
-    world.job("flatten")
-    assert [(intent.code, intent.qty, intent.reason) for intent in world.all(OrderIntended)] == [
-        (A, 10, "flatten"),
-        (B, 20, "flatten"),
-    ]
-    assert world.own.armed == {}
-    world.signal(CODES[2])
-    assert world.last(OrderDenied).rule == "FLATTENING"
-
-
-def test_an_order_still_open_at_the_close_is_finished_from_the_final_listing() -> None:
-    world = holding()
-    world.until("15:29:00")
-    world.fire(by_kind(world)["stop"], 9_000)
-    world.broker.fill(world.broker.tickets[0], 40, 9_000)
-    world.until("15:30:00")
-    world.job("session_closed")
-    world.until("15:32:00")
-    done = world.last(OrderFinished)
-    assert (done.outcome, done.filled_qty) == ("expired", 40)
-    assert world.last(DayReconciled).agrees
-    world.assert_recovers()
-
-
-def test_failed_listings_are_asked_again_ever_slower() -> None:
-    world = opened()
-    world.signal()
-    world.broker.reads_fail = True
-    before = len(world.all(ExecutionsWanted))
-    world.pass_time(120)
-    assert 3 <= len(world.all(ExecutionsWanted)) - before <= 8
-    world.broker.reads_fail = False
-    world.pass_time(120)
-    assert world.own.live == ()
-
-
-def test_every_intent_traces_to_its_decision() -> None:
-    world = holding()
-    world.signal(B)
-    world.fire(by_kind(world)["target"], 11_000)
-    names = {fact.seq: fact.name for fact in world.facts()}
-    decisions = [names[intent.decision] for intent in world.all(OrderIntended)]
-    assert decisions == ["pipeline.buy_signalled", "market.trigger_fired"]
-
-
-def test_the_first_position_event_of_a_buy_arms_its_exits() -> None:
-    world = opened()
-    world.signal()
-    world.broker.fill(world.broker.tickets[0], 10**9, 10_020)
-    world.pass_time(3)
-    assert world.last(PositionOpened).carried is False
-    assert set(by_kind(world)) == {"stop", "target", "trailing"}
-    assert world.all(ExecutionsListed)
