@@ -15,7 +15,7 @@ from kquant.domain.owner import BrokenLog, Mind, Owner, recover
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlertRaised, OwnerParked
 from kquant.journal.port import AlreadyAnswered, Journal, JournalError
-from kquant.values import Seq
+from kquant.values import Seq, Symbol
 
 APPEND_SECONDS = 60
 """A commit that takes longer means the disk is gone; the process stops and recovers."""
@@ -119,8 +119,9 @@ class OwnerHost:
 
     def _park(self, fact: Recorded, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
+        code: Symbol | None = getattr(fact.event, "code", None)
         events: list[Event] = [
-            OwnerParked(owner=self.owner.stream, seq=fact.seq, error=text),
+            OwnerParked(owner=self.owner.stream, seq=fact.seq, error=text, code=code),
             AlertRaised(
                 level="critical", text=f"{self.owner.stream} cannot answer {fact.name} at seq {fact.seq}: {text}"
             ),
@@ -131,7 +132,7 @@ class OwnerHost:
             )
         except AlreadyAnswered:
             log.info("input was parked before", owner=self.owner.stream, seq=fact.seq)
-        if self.owner.stream in CRITICAL and getattr(fact.event, "code", None) is None:
+        if self.owner.stream in CRITICAL and code is None:
             raise BrokenLog(f"{self.owner.stream} failed twice on {fact.name}: {text}")
 
     def _fail(self, reason: str) -> None:

@@ -65,11 +65,15 @@ class RunStopped(Event, frozen=True, kw_only=True, tag="run.stopped"):
 
 
 class OwnerParked(Event, frozen=True, kw_only=True, tag="owner.parked"):
-    """An owner failed twice on the event at `seq`: that input is skipped, live, in verify and in replay."""
+    """An owner failed twice on the event at `seq`: that input is skipped, live, in verify and in replay.
+
+    code: the stock that event names, None if it names none.
+    """
 
     owner: str
     seq: Seq
     error: str
+    code: Symbol | None = None
 
 
 class AlertRaised(Event, frozen=True, kw_only=True, tag="alert.raised"):

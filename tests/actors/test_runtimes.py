@@ -17,9 +17,10 @@ from kquant.config import load
 from kquant.domain.owner import Owner
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmRang, AlarmSet, AlertRaised, HaltOrdered, OwnerParked, ResumeOrdered, RunStarted
+from kquant.events.orders import OrderUnfrozen
 from kquant.journal.memory import MemoryJournal
 from kquant.settings import Settings
-from kquant.values import Micros, Seq
+from kquant.values import Micros, Seq, Symbol
 
 SETTINGS = load("demo", environ={}).settings
 STARTED = RunStarted(settings=SETTINGS, profile="demo", code_hash="", seed=1, versions={})
@@ -34,6 +35,8 @@ def _decide(own: Count, seen: Count, fact: Recorded, settings: Settings) -> list
     match fact.event:
         case HaltOrdered(reason="bad"):
             raise ValueError("bad reason")
+        case OrderUnfrozen(why="bad"):
+            raise ValueError("bad stock")
         case HaltOrdered():
             return [AlarmSet(alarm="later", due=Micros(fact.at + 5_000_000))]
         case AlarmRang():
@@ -52,7 +55,7 @@ def _observe(seen: Count, fact: Recorded) -> Count:
 def toy(stream: str = "scanner") -> Owner[Count, Count]:
     return Owner(
         stream=stream,
-        reacts=(HaltOrdered, AlarmRang),
+        reacts=(HaltOrdered, AlarmRang, OrderUnfrozen),
         observes=(ResumeOrdered,),
         own=Count(),
         seen=Count(),
@@ -151,6 +154,19 @@ def test_a_critical_owner_that_fails_without_a_stock_stops_the_process(
     journal.append("operator", [halt("bad")], by="a test").result()
     with pytest.raises(OwnerFailed, match=r"orders failed twice on operator\.halted: ValueError: bad reason"):
         runtime.settle()
+
+
+def test_a_critical_owner_that_fails_on_a_stocks_input_names_it_and_goes_on(
+    journal: MemoryJournal, clock: VirtualClock
+) -> None:
+    runtime = SingleRuntime([toy("slots")], journal, clock)
+    runtime.start()
+    journal.append("orders", [OrderUnfrozen(code=Symbol("005930"), why="bad")], by="a test").result()
+    journal.append("operator", [halt()], by="a test").result()
+    runtime.settle()
+    parked = [fact.event for fact in journal.read(Seq(0)) if isinstance(fact.event, OwnerParked)]
+    assert parked == [OwnerParked(owner="slots", seq=Seq(2), error="ValueError: bad stock", code=Symbol("005930"))]
+    assert names(journal)[-1] == "alarm.set"
 
 
 def test_threads_write_the_same_log_as_one_thread(tmp_path: Path) -> None:

@@ -185,6 +185,23 @@ def test_a_parked_guard_halts_entries() -> None:
     assert world.last(EntriesHalted).reason == "slots could not answer seq 1"
 
 
+@pytest.mark.parametrize(("owner", "frozen"), [("orders", [A]), ("portfolio", [A]), ("slots", [A]), ("scanner", [])])
+def test_the_stock_of_a_parked_guards_input_is_frozen_until_resumed(owner: str, frozen: list[str]) -> None:
+    world = opened()
+    world.say(f"parked.{owner}", OwnerParked(owner=owner, seq=Seq(1), error="x", code=A))
+    assert [one.code for one in world.all(OrderFrozen)] == frozen
+    world.say("operator", ResumeOrdered(who="kim", reason="mended"))
+    assert [one.code for one in world.all(OrderUnfrozen)] == frozen
+    world.signal(A)
+    assert world.last(OrderIntended).code == A
+
+
+def test_a_parked_input_that_names_no_stock_freezes_none() -> None:
+    world = opened()
+    world.say("parked.slots", OwnerParked(owner="slots", seq=Seq(1), error="x"))
+    assert world.all(OrderFrozen) == []
+
+
 def test_a_day_after_an_unreconciled_one_starts_halted() -> None:
     assert World(reconciled=False, day_before="2026-11-19").own.halted is not None
     assert World(reconciled=False, day_before="").own.halted is None

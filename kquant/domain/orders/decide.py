@@ -108,8 +108,10 @@ def _day(draft: Draft) -> None:
             if draft.own.halted is not None:
                 draft.emit(EntriesResumed(reason=f"{who}: {reason}"))
             _unfreeze(draft, f"{who}: {reason}")
-        case OwnerParked(owner=owner, seq=seq) if owner in GUARDED:
+        case OwnerParked(owner=owner, seq=seq, code=code) if owner in GUARDED:
             _halt(draft, f"{owner} could not answer seq {seq}")
+            if code is not None:
+                draft.freeze(code, f"{owner} could not answer seq {seq}")
         case JobDue(job="flatten") if draft.settings.exits.flat_at_close:
             _flatten(draft)
         case JobDue(job="session_closed"):
