@@ -15,7 +15,7 @@ from threading import Lock, Thread
 from typing import Protocol
 
 from kquant.journal import tapefile
-from kquant.journal._disk import sync_folder, write_all
+from kquant.journal._disk import OPEN_FLAGS, sync_data, sync_folder, write_all
 from kquant.journal.tapefile import BLOCKS_MAGIC, RAW_MAGIC, Kind, TapeError, TapeRecord
 from kquant.journal.tapeopen import open_tape
 from kquant.values import Micros
@@ -111,12 +111,12 @@ class TapeWriter:
             folder.mkdir(parents=True, exist_ok=True)
             opened = open_tape(folder)
             self._blocks = os.open(
-                tapefile.blocks_path(folder), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
+                tapefile.blocks_path(folder), os.O_RDWR | os.O_CREAT | os.O_APPEND | OPEN_FLAGS, 0o644
             )
             if opened.blocks_end == 0:
                 os.ftruncate(self._blocks, 0)
                 write_all(self._blocks, BLOCKS_MAGIC)
-                os.fdatasync(self._blocks)
+                sync_data(self._blocks)
                 sync_folder(folder)
         except OSError as error:
             raise TapeError(f"{folder}: the tape cannot be opened: {error}") from error
@@ -126,7 +126,7 @@ class TapeWriter:
         self._worker.start()
         # What the earlier writer had not sealed becomes a block of its own, however short.
         for raw in opened.raws:
-            self._unsealed[raw.first] = os.open(raw.path, os.O_RDWR | os.O_CLOEXEC)
+            self._unsealed[raw.first] = os.open(raw.path, os.O_RDWR | OPEN_FLAGS)
             self._sealing.put((raw.first, raw.count, raw.data))
 
     @property
@@ -164,7 +164,7 @@ class TapeWriter:
                 handles = [os.dup(handle) for handle in (*self._unsealed.values(), self._raw) if handle is not None]
         try:
             for handle in handles:
-                os.fdatasync(handle)
+                sync_data(handle)
             sync_folder(self._folder)
         except OSError as error:
             # What the kernel could not write it may have dropped: asking again would say "done".
@@ -205,7 +205,7 @@ class TapeWriter:
         chunk = b"".join(self._buffer)
         try:
             if self._raw is None:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | OPEN_FLAGS
                 self._raw = os.open(tapefile.raw_path(self._folder, self._first), flags, 0o644)
                 write_all(self._raw, RAW_MAGIC + chunk)
             else:
@@ -233,14 +233,15 @@ class TapeWriter:
             first, count, data = job
             try:
                 write_all(self._blocks, tapefile.seal(data, first, count))
-                os.fdatasync(self._blocks)
-                tapefile.raw_path(self._folder, first).unlink()
+                sync_data(self._blocks)
+                # Not the caller's lock: it may be held by one who waits for room in the queue.
+                with self._handles:
+                    os.close(self._unsealed.pop(first))
+                # Windows keeps the name while a sync holds the file; the next opening removes what is sealed.
+                with suppress(PermissionError):
+                    tapefile.raw_path(self._folder, first).unlink()
             except Exception as error:  # noqa: BLE001  # the caller hears of it at its next call
                 self._failure = error
-                continue
-            # Not the caller's lock: it may be held by one who waits for room in the queue.
-            with self._handles:
-                os.close(self._unsealed.pop(first))
 
 
 class TapeReader:

@@ -362,3 +362,46 @@ def test_a_kill_loses_nothing_that_was_flushed(tmp_path: Path) -> None:
         found = list(TapeReader(tmp_path))
         assert len(found) >= flushed[-1]
         assert [record.data for record in found] == [f"frame {n}".encode() for n in range(1, len(found) + 1)]
+
+
+WINDOWS = """
+import os, sys
+from pathlib import Path
+
+opened = os.open
+
+def no_folders(path, flags, mode=0o777, **more):
+    if Path(path).is_dir():
+        raise PermissionError("Windows opens no folder")
+    return opened(path, flags, mode, **more)
+
+os.open = no_folders
+del os.O_DIRECTORY, os.O_CLOEXEC, os.fdatasync
+from kquant.journal import TapeReader, TapeWriter, open_day, read_day
+from kquant.events.day import RunStopped
+
+folder = Path(sys.argv[1])
+writer = TapeWriter(folder, block_records=2)
+for number in range(5):
+    writer.append("frame", number, b"line\\r\\n")
+    writer.sync()
+writer.close()
+assert [record.data for record in TapeReader(folder)] == [b"line\\r\\n"] * 5
+assert not list(folder.glob("*.raw"))
+journal = open_day(folder, lambda: 1)
+journal.append("run", [RunStopped(reason="a test")], by="a test").result(10)
+journal.close()
+assert len(read_day(folder)) == 1
+"""
+
+
+def test_tape_and_journal_need_nothing_of_the_system_that_windows_lacks(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WINDOWS, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
