@@ -163,11 +163,21 @@ def test_it_ends_on_sigterm(start: Start) -> None:
 
 def test_a_second_exchange_on_the_same_state_is_refused_with_one_line(start: Start) -> None:
     ready(start())
-    second = start()
+    second = start("--lock-wait", "0")
     _, errors = second.communicate()
     assert second.returncode == 2
     assert errors.count("\n") == 1
     assert "another exchange runs" in errors
+
+
+def test_an_exchange_waits_for_one_that_a_killed_parent_left_behind(start: Start) -> None:
+    first = start()
+    ready(first)
+    second = start()
+    assert first.stdin is not None
+    first.stdin.close()
+    assert ready(second)["pid"] == second.pid
+    assert first.wait(timeout=10) == 0
 
 
 def test_a_busy_port_is_refused_with_one_line(start: Start) -> None:

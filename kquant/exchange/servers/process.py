@@ -47,6 +47,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--start", type=_time, default=7 * 3600, help="market time of the first start, HH:MM:SS")
     parser.add_argument("--cash", type=int, default=100_000_000, help="won")
     parser.add_argument("--holdings", type=int, default=6)
+    parser.add_argument("--lock-wait", type=float, default=15.0, help="wall seconds to wait for an exchange that ends")
     parser.add_argument("--linger", type=int, default=0, help="market seconds an app key stays taken after a loss")
     return parser.parse_args(arguments)
 
@@ -133,8 +134,9 @@ async def _serve(options: argparse.Namespace) -> None:
     ports = Ports(exchange, options.speed, {"market": about})
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    with contextlib.suppress(NotImplementedError):  # Windows has none: there the end of stdin is the sign
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
     try:
         try:
             bound = await ports.start(options.rest_port, options.ws_port, options.admin_port)
@@ -180,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             options.state.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(options.state / "exchange.lock", timeout=0)
+            lock = FileLock(options.state / "exchange.lock", timeout=options.lock_wait)
             lock.acquire()
         except Timeout:
             raise StartError(f"another exchange runs on the state folder {options.state}") from None

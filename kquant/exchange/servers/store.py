@@ -41,7 +41,7 @@ class SqliteStore:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
-            self._clock = os.open(folder / "clock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._clock = os.open(folder / "clock", os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"cannot use the state folder {folder}: {error}") from error
         self._credentials = b""
@@ -56,7 +56,8 @@ class SqliteStore:
     def load(self) -> Restored | None:
         """Return what the folder holds, or None when the exchange never ran there."""
         cash, matched, credentials = self._meta("cash"), self._meta("matched_through"), self._meta("credentials")
-        clock = os.pread(self._clock, 8, 0)
+        os.lseek(self._clock, 0, os.SEEK_SET)
+        clock = os.read(self._clock, 8)
         if cash is None or matched is None or credentials is None or len(clock) != 8:
             return None
         return Restored(
@@ -82,12 +83,14 @@ class SqliteStore:
 
     def save_clock(self, now_us: int) -> None:
         """Write the market time (UTC microseconds)."""
-        os.pwrite(self._clock, now_us.to_bytes(8, "little"), 0)
+        os.lseek(self._clock, 0, os.SEEK_SET)
+        os.write(self._clock, now_us.to_bytes(8, "little"))
 
     def close(self) -> None:
         """Close the files."""
         self._db.close()
-        os.close(self._clock)
+        if self._clock >= 0:
+            os.close(self._clock)
 
     def _write(self, changes: Changes, matched_through: int, credentials: Credentials) -> None:
         encode = msgspec.json.encode
