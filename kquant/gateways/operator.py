@@ -168,9 +168,8 @@ class OperatorGateway:
     async def _stream(self, after: Seq, follow: bool, writer: asyncio.StreamWriter) -> None:
         while True:
             facts = self._journal.read(after, PAGE)
-            for fact in facts:
-                writer.write(encode_row(fact))
-                after = fact.seq
+            writer.write(b"".join(encode_row(fact) for fact in facts))
+            after = facts[-1].seq if facts else after
             await writer.drain()
             if not facts:
                 if not follow or self._closing.is_set():

@@ -162,6 +162,9 @@ class KisFeed:
         if keeper.done() and not keeper.cancelled() and (error := keeper.exception()) is not None:
             raise error
         await asyncio.gather(keeper, return_exceptions=True)
+        # The journal answers on its own thread, which must find this loop open.
+        while self._appending:  # noqa: ASYNC110  at the end of a run only
+            await asyncio.sleep(0.001)
 
     def _fold(self) -> None:
         """Take the last epoch's number from the log, end it, and void what was asked and not answered."""
@@ -335,7 +338,8 @@ class KisFeed:
     def _appended(self, done: Future[tuple[Recorded, ...]]) -> None:
         self._appending -= 1
         error = done.exception()
-        if error is not None and not isinstance(error, AlreadyAnswered):
+        # A closing feed may come too late for a sealed day; a failed journal reports itself.
+        if error is not None and not isinstance(error, AlreadyAnswered) and not self._stop.is_set():
             self._on_fatal(f"feed: {error}")
         self._changed()
 
