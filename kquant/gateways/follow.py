@@ -10,7 +10,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 
 from kquant.events.base import Event, Recorded, name_of
@@ -66,7 +66,7 @@ class FollowingGateway(ABC):
         self._changed = changed
         self._on_fatal = on_fatal
         self._cursor = Seq(0)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._waits: list[Callable[[], Micros]] = []
         self._closing = False
         self._undo: Callable[[], None] | None = None
@@ -122,16 +122,13 @@ class FollowingGateway(ABC):
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Run *work*; a failure nobody expected stops the run."""
-
-        async def counted() -> None:
-            _waits.set(self._waits)
-            await work
-
-        task = asyncio.create_task(counted(), name=self.by)
+        context = copy_context()
+        context.run(_waits.set, self._waits)
+        task = asyncio.create_task(work, name=self.by, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
             if not self._closing:

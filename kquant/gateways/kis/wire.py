@@ -57,7 +57,7 @@ def basis_points(percent: str) -> BasisPoints:
     """Return a percentage's text ("-3.95") as basis points, exactly. Raises ValueError."""
     whole, _, part = percent.partition(".")
     size, digits = whole.removeprefix("-"), part.ljust(2, "0")
-    if not (size + digits).isdigit() or not percent.isascii() or len(size) > 9 or digits[2:].strip("0"):
+    if not size or not (size + digits).isdigit() or not percent.isascii() or len(size) > 9 or digits[2:].strip("0"):
         raise ValueError(f"rate {percent!r}")
     points = int(size) * 100 + int(digits[:2])
     return BasisPoints(-points if whole.startswith("-") else points)
