@@ -6,7 +6,6 @@ from pathlib import Path
 
 from bench import recorded
 from bench.figures import Goal, Options, Result, Row
-from kquant.journal import read_day
 
 TITLE = "4. Whole demo day at --speed max"
 
@@ -14,7 +13,7 @@ TITLE = "4. Whole demo day at --speed max"
 def run(options: Options, work: Path) -> Result:
     """Run the day again and again, each into a new folder."""
     days = [recorded.run(work) for _ in range(options.count(5))]
-    counts = sorted({len(read_day(day.folder)) for day in days})
+    counts = sorted({day.events for day in days})
     events = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
     return Result(
         setup="`kquant run --profile demo --speed max` into an empty folder: process start, market generation, the trading "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -22,6 +24,7 @@ class Day:
 
     folder: Path
     seconds: float
+    events: int
 
 
 def any_run(work: Path) -> Day:
@@ -53,5 +56,7 @@ def run(work: Path) -> Day:
     found = sorted(data.rglob(JOURNAL_FILE))
     if len(found) != 1:
         raise NotMeasured(f"`kquant run` left {len(found)} journals, one is expected")
-    _runs.append(Day(folder=found[0].parent, seconds=seconds))
+    with closing(sqlite3.connect(found[0])) as journal:
+        (events,) = journal.execute("SELECT COUNT(*) FROM journal").fetchone()
+    _runs.append(Day(folder=found[0].parent, seconds=seconds, events=events))
     return _runs[-1]
