@@ -1,0 +1,259 @@
+"""The REST gateway: each read request ends in one outcome, in this process or the next; polling goes on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from kquant.events.analyzer import ListingAnswered, ListingWanted
+from kquant.events.base import Event, name_of
+from kquant.events.orders import ExecutionsListed, ExecutionsWanted
+from kquant.events.pipeline import NewsAnswered, NewsWanted
+from kquant.events.portfolio import BalanceAnswered, BalanceWanted
+from kquant.events.scanner import RankingsAnswered, RankingsWanted, ReadExpired, ReadFailed
+from kquant.events.slots import PollingEnded, PollingStarted
+from kquant.exchange.core.rest_reference import master_zip
+from kquant.exchange.market.model import Stock
+from kquant.gateways.clock import SteppedClock
+from kquant.gateways.kis.limits import OTHER, Limiter
+from kquant.gateways.kis.master import parse
+from kquant.gateways.kis.reads import RestGateway
+from kquant.gateways.kis.rest import KisRefused, KisUnreachable
+from kquant.journal.memory import MemoryJournal
+from kquant.krx import TickBand
+from kquant.market.records import RestPrice
+from kquant.values import SECOND_US, BasisPoints, Krw, Micros, Shares, Symbol
+from tests.scoring.fakes import Quiet, Shelf, until
+
+BANDS = tuple(
+    TickBand(from_price=Krw(start), tick=Krw(tick))
+    for start, tick in ((1, 1), (2000, 5), (5000, 10), (20000, 50), (50000, 100), (200000, 500), (500000, 1000))
+)
+STOCK = Stock(
+    code="005930", name="삼성전자", market="KOSPI", kind="common", base=70_000, upper=91_000, lower=49_000, halted=False,
+    administrative=False, liquidation=False, warning=0, overheated=False, prev_close=70_000, prev_volume=123,
+    listed_shares=1_000_000, sector="", kospi200=True, drawn=False, single_price=False,
+)  # fmt: skip
+
+
+class Listing:
+    """As much of the exchange's market as its master file asks for."""
+
+    day = dt.date(2026, 11, 20)
+    stocks = (
+        STOCK,
+        *(
+            Stock(**{**{name: getattr(STOCK, name) for name in STOCK.__struct_fields__}, **change})
+            for change in (
+                {"code": "005935", "name": "삼성전자우", "kind": "preferred", "base": 60_000},
+                {"code": "069500", "name": "KODEX 200", "kind": "etf"},
+                {"code": "477380", "name": "미래에셋비전스팩4호", "kind": "spac", "market": "KOSDAQ", "base": 2_000},
+                {"code": "900140", "name": "halted one", "market": "KOSDAQ", "halted": True, "warning": 2},
+                {"code": "123450", "name": "left to go", "market": "KOSDAQ", "liquidation": True},
+            )
+        ),
+    )
+
+
+class Calls:
+    """Answers by method name; an exception is raised, an event is waited for first."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.fail: Exception | None = None
+        self.hold: asyncio.Event | None = None
+
+    async def _give(self, name: str, value: Any) -> Any:
+        self.asked.append(name)
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.fail is not None:
+            raise self.fail
+        return value
+
+    async def gainers(self, limit: int) -> Any:
+        return await self._give("gainers", ())
+
+    async def volumes(self, limit: int) -> Any:
+        return await self._give("volumes", ())
+
+    async def news(self) -> Any:
+        return await self._give("news", ())
+
+    async def balance(self) -> Any:
+        return await self._give("balance", BalanceAnswered(holdings=(), cash_krw=Krw(7), cash_today_krw=Krw(7)))
+
+    async def executions(self, day: str) -> Any:
+        return await self._give(f"executions {day}", ())
+
+    async def master(self, market: str) -> Any:
+        return await self._give(f"master {market}", master_zip(Listing(), market.upper()))  # type: ignore[arg-type]
+
+    async def price(self, code: Symbol) -> Any:
+        price = RestPrice(code, Krw(1), Krw(1), Krw(1), Krw(1), Shares(1), Krw(1), BasisPoints(0))
+        return await self._give(f"price {code}", price)
+
+
+class Room:
+    def __init__(self, journal: MemoryJournal | None = None, clock: SteppedClock | None = None) -> None:
+        self.clock = clock or SteppedClock(Micros(1_000 * SECOND_US))
+        self.journal = journal or MemoryJournal(self.clock.now)
+        self.calls, self.quiet, self.shelf = Calls(), Quiet(), Shelf()
+        self.prices: list[RestPrice] = []
+        self.gateway = RestGateway(
+            self.journal, self.calls, self.clock, self.shelf, BANDS, price=self.prices.append,  # type: ignore[arg-type]
+            changed=self.quiet.changed, on_fatal=self.quiet.on_fatal,
+        )  # fmt: skip
+
+    def say(self, event: Event, stream: str = "x") -> int:
+        return self.journal.append(stream, [event], by="x").result()[0].seq
+
+    async def settle(self) -> None:
+        await asyncio.sleep(0)
+        await self.quiet.until_idle(self.gateway)  # type: ignore[arg-type]
+
+    def outcomes(self) -> list[tuple[int | None, str]]:
+        return [(fact.caused_by, fact.name) for fact in self.journal.read(0, 1_000) if fact.stream == "rest"]
+
+
+LATER = Micros(2_000 * SECOND_US)
+REQUESTS = [
+    (ListingWanted(valid_until=LATER), ListingAnswered),
+    (RankingsWanted(cycle=1, limit=20, valid_until=LATER), RankingsAnswered),
+    (NewsWanted(run=1, codes=(), valid_until=LATER), NewsAnswered),
+    (BalanceWanted(reason="pipeline", valid_until=LATER), BalanceAnswered),
+    (ExecutionsWanted(why="x", valid_until=LATER), ExecutionsListed),
+]
+
+
+@pytest.mark.parametrize(("request_", "outcome"), REQUESTS)
+async def test_each_request_has_its_answer(request_, outcome):
+    room = Room()
+    await room.gateway.start()
+    seq = room.say(request_)
+    await room.settle()
+    assert room.outcomes() == [(seq, name_of(outcome))]
+    await room.gateway.close()
+
+
+@pytest.mark.parametrize("error", [KisRefused("OPSQ2000", "no", 200), KisUnreachable("gone")])
+@pytest.mark.parametrize(("request_", "outcome"), REQUESTS)
+async def test_a_failed_read_names_the_request(request_, outcome, error):
+    room = Room()
+    room.calls.fail = error
+    await room.gateway.start()
+    seq = room.say(request_)
+    await room.settle()
+    assert room.outcomes() == [(seq, name_of(ReadFailed))]
+    (failed,) = [fact.event for fact in room.journal.read(1) if isinstance(fact.event, ReadFailed)]
+    assert failed == ReadFailed(what=name_of(request_), reason=str(error))
+    await room.gateway.close()
+
+
+@pytest.mark.parametrize(("request_", "outcome"), REQUESTS)
+async def test_a_request_that_is_too_old_is_not_asked(request_, outcome):
+    room = Room(clock=SteppedClock(Micros(LATER + 1)))
+    await room.gateway.start()
+    seq = room.say(request_)
+    await room.settle()
+    assert room.outcomes() == [(seq, name_of(ReadExpired))]
+    assert room.calls.asked == []
+    await room.gateway.close()
+
+
+async def test_an_answer_that_comes_too_late_is_no_answer():
+    room = Room()
+    room.calls.hold = asyncio.Event()
+    await room.gateway.start()
+    seq = room.say(REQUESTS[3][0])
+    await until(lambda: room.calls.asked)
+    room.clock.set(Micros(LATER + 1))
+    room.calls.hold.set()
+    await room.settle()
+    assert room.outcomes() == [(seq, name_of(ReadExpired))]
+    await room.gateway.close()
+
+
+async def test_a_restart_asks_what_is_open_and_only_that():
+    first = Room()
+    await first.gateway.start()
+    answered = first.say(REQUESTS[2][0])
+    await first.settle()
+    first.calls.hold = asyncio.Event()
+    left = first.say(REQUESTS[3][0])
+    await until(lambda: "balance" in first.calls.asked)
+    await first.gateway.close()
+    again = Room(first.journal, first.clock)
+    await again.gateway.start()
+    await again.settle()
+    assert again.calls.asked == ["balance"]
+    assert again.outcomes() == [(answered, "news.answered"), (left, "balance.answered")]
+    await again.gateway.close()
+
+
+async def test_polling_asks_as_often_as_wanted_survives_failures_and_a_restart_and_ends():
+    room = Room()
+    await room.gateway.start()
+    room.say(PollingStarted(code=Symbol("005930"), why="x", every_seconds=2), "slots")
+    await until(lambda: len(room.prices) == 1)
+    await until(room.gateway.idle)
+    room.calls.fail = KisUnreachable("gone")
+    for second in range(1, 5):
+        room.clock.set(Micros((1_000 + second) * SECOND_US))
+        await until(room.gateway.idle)
+        await until(lambda: room.clock.next_wake() is not None)
+    assert room.calls.asked == ["price 005930"] * 3
+    assert (len(room.prices), room.gateway.poll_failures) == (1, 2)
+    await room.gateway.close()
+    again = Room(room.journal, room.clock)
+    await again.gateway.start()
+    await until(lambda: again.prices)
+    again.say(PollingEnded(code=Symbol("005930"), why="x"), "slots")
+    await until(again.gateway.idle)
+    again.clock.set(Micros(1_100 * SECOND_US))
+    await until(lambda: not again.gateway._tasks)
+    assert len(again.prices) == 1
+    await again.gateway.close()
+
+
+async def test_a_read_that_waits_for_the_budget_lets_the_stepped_clock_go_on():
+    room = Room()
+    limiter = Limiter(1, room.clock)
+    await limiter.take(OTHER)
+    give = room.calls._give
+
+    async def limited(name: str, value: Any) -> Any:
+        await limiter.take(OTHER)
+        return await give(name, value)
+
+    room.calls._give = limited  # type: ignore[method-assign]
+    await room.gateway.start()
+    room.say(REQUESTS[3][0])
+    await until(lambda: room.gateway.idle() and room.clock.next_wake() is not None)
+    assert room.calls.asked == []
+    room.clock.set(Micros(1_001 * SECOND_US))
+    assert not room.gateway.idle()
+    await room.settle()
+    assert room.calls.asked == ["balance"]
+    await room.gateway.close()
+
+
+def test_the_exchanges_master_files_read_back_as_they_were_meant():
+    listed = {
+        stock.code: stock
+        for market in ("KOSPI", "KOSDAQ")
+        for stock in parse(master_zip(Listing(), market), market, BANDS)  # type: ignore[arg-type]
+    }
+    assert {code: stock.kind for code, stock in listed.items()} == {
+        "005930": "common", "005935": "preferred", "069500": "fund", "477380": "spac", "900140": "common",
+        "123450": "common",
+    }  # fmt: skip
+    samsung = listed["005930"]
+    assert (samsung.name, samsung.base, samsung.upper, samsung.lower, samsung.prev_volume) == (
+        "삼성전자", 70_000, 91_000, 49_000, 123,
+    )  # fmt: skip
+    assert (listed["900140"].halted, listed["900140"].warning) == (True, 2)
+    assert (listed["123450"].upper, listed["123450"].liquidation) == (None, True)
