@@ -46,7 +46,7 @@ from kquant.events.scanner import (
     ScoreWanted,
 )
 from kquant.settings import Settings
-from kquant.values import MINUTE_US, SECOND_US, BasisPoints, Krw, Micros, Score, Shares, Symbol
+from kquant.values import MINUTE_US, SECOND_US, BasisPoints, Krw, Micros, Score, Seq, Shares, Symbol
 
 DEADLINE = "deadline"
 RANKINGS = "scanner.rankings_wanted"
@@ -84,12 +84,13 @@ class Entry(Struct, frozen=True, kw_only=True):
 class Seen(Struct, frozen=True, kw_only=True):
     """What others said. entries: the last answer's stocks, interleaved.   scores: outcomes of cycle `scores_cycle`.
 
-    highs: the highest price or high that any ranking gave of a stock today.
+    highs: the highest price or high that any ranking gave of a stock today.   due_seq: of the last scan due.
     """
 
     listing: dict[Symbol, Listed] = {}
     open_at: Micros | None = None
     gap_us: int = 150 * SECOND_US
+    due_seq: Seq = Seq(0)
     ranked_at: Micros | None = None
     entries: dict[Symbol, Entry] = {}
     highs: dict[Symbol, Krw] = {}
@@ -104,9 +105,9 @@ def decide(own: Scanner, seen: Seen, fact: Recorded, settings: Settings) -> list
             return _begin(own, due, settings)
         case RankingsAnswered(cycle=cycle) if own.open and own.open.number == cycle and own.open.wanted is None:
             return _ask(own.open, seen, fact.at, settings)
-        case ReadFailed(what=what, reason=reason) if what == RANKINGS and own.open and own.open.wanted is None:
+        case ReadFailed(reason=reason) if own.open and own.open.wanted is None and _is_its_read(seen, fact):
             return [ScanFailed(cycle=own.open.number, reason=f"no rankings: {reason}"), AlarmCancelled(alarm=DEADLINE)]
-        case ReadExpired(what=what) if what == RANKINGS and own.open and own.open.wanted is None:
+        case ReadExpired() if own.open and own.open.wanted is None and _is_its_read(seen, fact):
             return [ScanFailed(cycle=own.open.number, reason="no rankings in time"), AlarmCancelled(alarm=DEADLINE)]
         case ScoreGiven(cycle=cycle) | ScoreAbstained(cycle=cycle) | ScoreFailed(cycle=cycle):
             if own.open and own.open.number == cycle and _all_in(own.open, seen):
@@ -117,6 +118,14 @@ def decide(own: Scanner, seen: Seen, fact: Recorded, settings: Settings) -> list
                 return [ScanFailed(cycle=own.open.number, reason=f"no rankings within {seconds} s")]
             return _complete(own.open, seen, settings)
     return []
+
+
+def _is_its_read(seen: Seen, fact: Recorded) -> bool:
+    """Tell whether a failed read is of the rankings asked for since the last due: an older one says nothing of now."""
+    event = fact.event
+    if not isinstance(event, ReadFailed | ReadExpired) or event.what != RANKINGS or fact.caused_by is None:
+        return False
+    return fact.caused_by > seen.due_seq
 
 
 def _begin(own: Scanner, due: Micros, settings: Settings) -> list[Event]:
@@ -243,6 +252,8 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
             return replace(seen, gap_us=settings.schedule.scan_every_seconds * SECOND_US * 5 // 2)
         case DayOpened(hours=hours):
             return replace(seen, open_at=hours.open_at)
+        case JobDue(job="scan"):
+            return replace(seen, due_seq=fact.seq)
         case ListingAnswered(stocks=stocks):
             return replace(seen, listing={stock.code: stock for stock in stocks})
         case RankingsAnswered():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kquant.domain.scanner import SCANNER
+import pytest
+
+from kquant.domain.scanner import RANKINGS, SCANNER
 from kquant.events.base import Event
 from kquant.events.day import AlarmCancelled, JobDue
 from kquant.events.scanner import (
@@ -247,14 +249,26 @@ def test_a_cycle_still_open_fails_the_next_one_and_goes_on() -> None:
 def test_rankings_that_fail_expire_or_never_come_fail_the_cycle() -> None:
     drive = morning(listed("000100"))
     due(drive, "09:05")
-    failed = drive.tell(ReadFailed(what="scanner.rankings_wanted", reason="500"), "rest")
+    failed = drive.tell(ReadFailed(what=RANKINGS, reason="500"), "rest", drive.said_at(RankingsWanted))
     assert failed == [ScanFailed(cycle=1, reason="no rankings: 500"), AlarmCancelled(alarm="deadline")]
     due(drive, "09:06")
-    assert drive.tell(ReadExpired(what="scanner.rankings_wanted"), "rest")[0].cycle == 2
+    assert drive.tell(ReadExpired(what=RANKINGS), "rest", drive.said_at(RankingsWanted))[0].cycle == 2
     due(drive, "09:07")
     assert drive.tell(ReadFailed(what="portfolio.balance_wanted", reason="500"), "rest") == []
     assert drive.ring() == [ScanFailed(cycle=3, reason="no rankings within 50 s")]
     assert ranked(drive, 3, [row("000100")], []) == []
+    drive.check_recovery()
+
+
+@pytest.mark.parametrize("late", [ReadFailed(what=RANKINGS, reason="500"), ReadExpired(what=RANKINGS)])
+def test_an_older_cycles_late_failure_does_not_fail_the_one_under_way(late: ReadFailed | ReadExpired) -> None:
+    drive = morning(listed("000100"))
+    due(drive, "09:05")
+    first = drive.said_at(RankingsWanted)
+    assert drive.ring() == [ScanFailed(cycle=1, reason="no rankings within 50 s")]
+    due(drive, "09:06")
+    assert drive.tell(late, "rest", first) == []
+    assert ranked(drive, 2, [], [])[0] == ScanCompleted(cycle=2, scored=(), qualified=(), left=())
     drive.check_recovery()
 
 
