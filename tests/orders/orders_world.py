@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, time
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from kquant.actors.single import SingleRuntime, VirtualClock
 from kquant.config import load
 from kquant.domain.orders import ORDERS
-from kquant.domain.owner import Mind, recover
+from kquant.domain.owner import Mind, Owner, recover
 from kquant.domain.portfolio import PORTFOLIO
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Event, Recorded
@@ -154,6 +154,7 @@ class World:
         carried_cash: int | None = None,
         reconciled: bool = True,
         day_before: str = "",
+        owners: Sequence[Owner[Any, Any]] = (ORDERS, PORTFOLIO),
     ) -> None:
         self.settings = settings or load("demo", environ={}).settings
         self.clock = VirtualClock(kst(at))
@@ -162,7 +163,7 @@ class World:
         self._cursor = Seq(0)
         started = RunStarted(settings=self.settings, profile="demo", code_hash="", seed=1, versions={})
         self.journal.append("run", [started], by="run").result()
-        self.runtime = SingleRuntime([ORDERS, PORTFOLIO], self.journal, self.clock, [self._serve])
+        self.runtime = SingleRuntime(owners, self.journal, self.clock, [self._serve])
         self.runtime.start()
         self.say("rest", ListingAnswered(stocks=tuple(listed(code) for code in CODES), source=""))
         self.say(

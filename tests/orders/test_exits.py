@@ -5,16 +5,26 @@ from __future__ import annotations
 from msgspec import structs
 from orders_world import CODES, Broker, World, by_kind, holding, opened, with_settings
 
+from kquant.domain.orders import ORDERS
 from kquant.events.orders import (
     ExecutionsListed,
     ExecutionsWanted,
     OrderDenied,
+    OrderFilled,
     OrderFinished,
     OrderIntended,
     TriggerArmed,
     TriggerDisarmed,
 )
-from kquant.events.portfolio import DayReconciled, PositionClosed, PositionOpened
+from kquant.events.portfolio import (
+    CashMoved,
+    DayReconciled,
+    PortfolioOpened,
+    PositionChanged,
+    PositionClosed,
+    PositionOpened,
+)
+from kquant.values import Krw
 
 A, B = CODES[0], CODES[1]
 
@@ -148,3 +158,110 @@ def test_the_first_position_event_of_a_buy_arms_its_exits() -> None:
     assert world.last(PositionOpened).carried is False
     assert set(by_kind(world)) == {"stop", "target", "trailing"}
     assert world.all(ExecutionsListed)
+
+
+# -- never more than we have, never twice (O3, O9) ----------------------------------------------------------
+
+
+def test_a_stock_whose_sell_still_works_is_not_sold_a_second_time_before_the_close() -> None:
+    settings = with_settings(lambda s: {"exits": structs.replace(s.exits, flat_at_close=True)})
+    world = holding(settings=settings)
+    world.fire(by_kind(world)["stop"], 9_000)
+    world.broker.fill(world.broker.tickets[0], 40, 9_000)
+    world.notice()
+    world.job("flatten")
+    world.pass_time(60)
+    assert [intent.qty for intent in world.all(OrderIntended)] == [100]
+
+
+def test_a_position_without_a_session_to_sell_in_is_not_sold() -> None:
+    world = holding()
+    world.until("15:29:59")
+    stop = by_kind(world)["stop"]
+    world.until("15:30:00")
+    world.fire(stop, 9_000)
+    world.job("session_closed")
+    world.pass_time(600)
+    assert world.all(OrderIntended) == []
+
+
+def test_shares_tied_by_a_sell_placed_elsewhere_are_sold_only_once_they_are_free() -> None:
+    world = holding()
+    other = world.broker.place(A, "sell", "limit", 40, 10_500, world.clock.now())
+    world.fire(by_kind(world)["stop"], 9_000)
+    assert world.last(OrderFinished).outcome == "refused"
+    world.broker.fill(other, 40, 10_500)
+    world.notice()
+    world.pass_time(10)
+    world.fire(by_kind(world)["stop"], 9_000)
+    assert [intent.qty for intent in world.all(OrderIntended)] == [100, 60]
+    world.broker.fill(world.broker.tickets[1], 60, 9_000)
+    world.notice()
+    assert world.portfolio.positions == {}
+    assert world.broker.shares[A][0] == 0
+
+
+class Unbooked:
+    """Orders alone: what portfolio says, and when, is told by the test."""
+
+    def __init__(self) -> None:
+        self.world = World(Broker(shares={A: (100, 1_000_000)}), owners=(ORDERS,))
+        self.world.say("portfolio", PortfolioOpened(cash_krw=Krw(100_000_000)))
+        self.world.until("09:05:00")
+
+    def hold(self, qty: int) -> None:
+        said = PositionOpened(code=A, name="a", qty=qty, cost_krw=qty * 10_000, carried=False)
+        self.world.say("portfolio", said)
+
+    def book(self, qty: int) -> None:
+        """Portfolio books the last fill: *qty* shares are left."""
+        fill = self.world.last(OrderFilled)
+        moved = CashMoved(
+            intent=fill.intent, order_no=fill.order_no, amount_krw=fill.amount_krw, fee_krw=Krw(0), tax_krw=Krw(0),
+            cash_krw=Krw(100_000_000),
+        )  # fmt: skip
+        self.world.say("portfolio", moved)
+        changed = PositionChanged(code=A, qty=qty, cost_krw=qty * 10_000, realised_krw=Krw(0))
+        self.world.say("portfolio", changed)
+
+
+def test_what_is_left_of_a_sell_waits_until_its_fill_is_booked() -> None:
+    desk = Unbooked()
+    desk.hold(100)
+    world = desk.world
+    world.fire(by_kind(world)["stop"], 9_000)
+    ticket = world.broker.tickets[0]
+    world.broker.fill(ticket, 40, 9_000)
+    ticket.cancelled = 60
+    world.notice()
+    assert world.last(OrderFinished).outcome == "cancelled"
+    world.pass_time(120)
+    assert world.own.armed == {}
+    desk.book(60)
+    world.pass_time(300)
+    world.fire(by_kind(world)["stop"], 9_000)
+    assert [intent.qty for intent in world.all(OrderIntended)] == [100, 60]
+
+
+def test_a_trigger_that_fires_between_a_fill_and_its_booking_sells_nothing_until_it_is_booked() -> None:
+    desk = Unbooked()
+    world = desk.world
+    world.signal(A)
+    ticket = world.broker.tickets[0]
+    world.broker.fill(ticket, 50, 10_020)
+    world.notice()
+    moved = CashMoved(
+        intent=world.last(OrderFilled).intent, order_no="1", amount_krw=Krw(-501_000), fee_krw=Krw(0), tax_krw=Krw(0),
+        cash_krw=Krw(99_499_000),
+    )  # fmt: skip
+    world.say("portfolio", moved)
+    desk.hold(50)
+    stop = by_kind(world)["stop"]
+    world.broker.fill(ticket, 30, 10_020)
+    world.notice()
+    world.fire(stop, 9_000)
+    assert [intent.side for intent in world.all(OrderIntended)] == ["buy"]
+    desk.book(80)
+    world.pass_time(5)
+    world.fire(by_kind(world)["stop"], 9_000)
+    assert [(intent.side, intent.qty) for intent in world.all(OrderIntended)[1:]] == [("sell", 80)]
