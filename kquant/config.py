@@ -49,8 +49,9 @@ def load(
     file: Path | None = None,
     environ: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    sets: Mapping[str, Any] | None = None,
 ) -> Loaded:
-    """Return the settings of *profile*. overrides: dotted key to value, from the command line.
+    """Return the settings of *profile*. overrides, sets: dotted key to value, from options of their own and from --set.
 
     Raises ConfigError naming the key, the value and where it came from.
     """
@@ -69,6 +70,7 @@ def load(
         layers.append((str(file), _read(file)))
     layers.extend(_from_environment(os.environ if environ is None else environ))
     layers.extend((f"--{key.rsplit('.', 1)[-1]}", _nested(key, value)) for key, value in (overrides or {}).items())
+    layers.extend(("--set", _nested(key, value)) for key, value in (sets or {}).items())
     for origin, layer in layers:
         _refuse_unknown(layer, known, origin)
         _merge(tree, origins, layer, origin)

@@ -38,12 +38,13 @@ app.command(config_app)
 
 def _settings(profile: str, file: Path | None, sets: list[str] | None, **overrides: Any) -> Loaded:
     given = {key.replace("__", "."): value for key, value in overrides.items() if value is not None}
+    single: dict[str, Any] = {}
     for text in sets or []:
         key, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"--set {text}: write section.key=value")
-        given[key.strip()] = parse_value(value.strip())
-    return load(profile, file=file, overrides=given)
+        single[key.strip()] = parse_value(value.strip())
+    return load(profile, file=file, overrides=given, sets=single)
 
 
 def _print_json(document: Any) -> None:
@@ -96,7 +97,7 @@ def run(
     console = Console(stderr=json)
     options = RunOptions(loaded=loaded, data=Path(loaded.settings.journal.data), day=day, speed=speed, market=market)
     outcome = asyncio.run(LiveRun(options, console).run())
-    return finish(outcome, console, as_json=json)
+    return finish(outcome, as_json=json)
 
 
 def _check_speed(speed: str) -> None:
@@ -161,7 +162,10 @@ def resume(*, reason: str = "ordered by hand", data: Data = None, config: Config
     """Allow new entries again. 매수 재개."""
     account = _account_folder(data, config)
     answer = _tell(account, "resume", reason)
-    HaltFlag(account).clear()
+    try:
+        HaltFlag(account).clear()
+    except OSError as error:
+        raise DayError(f"cannot write to {account}: {error.strerror or error}") from None
     text = (
         "resumed; the running instance has recorded it"
         if answer

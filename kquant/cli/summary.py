@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from kquant.cli import codes
 from kquant.cli.app import _print_json
 from kquant.cli.live import Outcome
@@ -18,7 +16,7 @@ from kquant.views.summary import day_summary
 REPORT = "report.html"
 
 
-def finish(outcome: Outcome, console: Console, *, as_json: bool) -> int:
+def finish(outcome: Outcome, *, as_json: bool) -> int:
     """Write the report beside the day, print it, and return the run's exit code."""
     replay = f"kquant replay verify {_shown(outcome.folder)}"
     page = outcome.folder / REPORT
@@ -34,13 +32,18 @@ def finish(outcome: Outcome, console: Console, *, as_json: bool) -> int:
             "summary": summary,
         }
         _print_json(document)
+        _complain(outcome)
         return outcome.code
     report = text_report(outcome.facts, replay_command=replay, provenance=outcome.provenance)
     sys.stdout.write(f"{report}\n\nreport: {_shown(page)}   wall time: {outcome.wall_seconds:.1f} s\n")
     sys.stdout.flush()
-    if outcome.code != codes.OK:
-        console.print(_why(outcome), style="bold red", highlight=False)
+    _complain(outcome)
     return outcome.code
+
+
+def _complain(outcome: Outcome) -> None:
+    if outcome.code != codes.OK:
+        sys.stderr.write(f"kquant: {' '.join(_why(outcome).split())}\n")
 
 
 def _why(outcome: Outcome) -> str:

@@ -223,7 +223,8 @@ async def ask_stream(account_folder: Path, command: str, **fields: Any) -> Any:
         instance = msgspec.json.decode((account_folder / INSTANCE).read_bytes(), type=dict[str, Any])
         reader, writer = await asyncio.open_connection("127.0.0.1", int(instance["port"]), limit=LINE_LIMIT)
     except (OSError, msgspec.DecodeError, KeyError) as error:
-        raise NoInstance(f"no running instance in {account_folder}: {error}") from None
+        known = f": {error}" if not isinstance(error, OSError) else ""
+        raise NoInstance(f"no running instance in {account_folder}{known}: start one with `kquant run`") from None
     writer.write(msgspec.json.encode({"token": instance["token"], "command": command, **fields}) + b"\n")
     try:
         while line := await reader.readline():
