@@ -149,7 +149,8 @@ def _rang(run: Run, seen: Seen, alarm: str, due: Micros, at: Micros) -> list[Eve
         if alarm == SNAPSHOT and due == run.snapshot_deadline:
             return [PipelineAborted(run=run.number, reason=f"no market snapshot within {SNAPSHOT_US // SECOND_US} s")]
         return []
-    if alarm == SYNC and due == run.sync_deadline and _synchronised(run, seen) is None:
+    # At either alarm: the portfolio can stop agreeing after its own deadline while the news is still awaited.
+    if at >= run.sync_deadline and _synchronised(run, seen) is None:
         aborted = PipelineAborted(run=run.number, reason=_why_not(run, seen))
         return [aborted, AlarmCancelled(alarm=NEWS)] if at < run.news_deadline else [aborted]
     return _commit(run, seen, at)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from kquant.domain.pipeline import PIPELINE, candidates
 from kquant.events.analyzer import Pick, PicksChosen
 from kquant.events.day import AlarmCancelled, AlarmSet, JobDue
@@ -24,9 +26,10 @@ from kquant.events.pipeline import (
 from kquant.events.portfolio import Difference, PortfolioSynchronised, PositionClosed, PositionOpened
 from kquant.events.scanner import ReadFailed, ScanCompleted, ScanScore
 from kquant.events.slots import DropWanted, SlotClaimed, SlotClaimEnded
+from kquant.settings import Settings
 from kquant.values import MINUTE_US, SECOND_US
 from tests.pipeline.test_brain import quote
-from tests.scanner.daylog import Drive, listed, listing, opened
+from tests.scanner.daylog import SETTINGS, Drive, listed, listing, opened
 
 A, B, C = "000101", "000102", "000103"
 
@@ -46,9 +49,9 @@ def intended(code: str, intent: int = 1) -> OrderIntended:
     )  # fmt: skip
 
 
-def ready(*codes: str) -> Drive:
+def ready(*codes: str, settings: Settings = SETTINGS) -> Drive:
     """A morning at 09:20 with live, claimed stocks that have bars."""
-    drive = Drive(PIPELINE)
+    drive = Drive(PIPELINE, settings=settings)
     drive.tell(opened(), "run")
     drive.tell(listing(*(listed(code) for code in (A, B, C))), "rest")
     picks = tuple(Pick(rank=n, code=code, name=code, score=80, points=100) for n, code in enumerate((A, B, C), 1))
@@ -85,6 +88,18 @@ def news(drive: Drive, run: int = 1) -> list[Any]:
 
 def snapshot(drive: Drive, *quotes: Any, run: int = 1) -> list[Any]:
     return drive.tell(SnapshotTaken(run=run, quotes=quotes, place=99), "market")
+
+
+def test_a_portfolio_that_stops_agreeing_while_the_news_is_awaited_leaves_no_run_open() -> None:
+    patient = replace(SETTINGS.pipeline, sync_deadline_seconds=10, news_deadline_seconds=20)
+    drive = ready(A, settings=replace(SETTINGS, pipeline=patient))
+    due(drive)
+    assert synchronised(drive) == []
+    assert drive.ring() == []
+    assert synchronised(drive, Difference(what=A, ours=0, theirs=7)) == []
+    assert [type(event) for event in drive.ring()] == [PipelineAborted]
+    assert isinstance(due(drive, "09:30")[0], PipelineStarted)
+    drive.check_recovery()
 
 
 def test_a_run_fetches_commits_thinks_and_signals_in_that_order() -> None:
