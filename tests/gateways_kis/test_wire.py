@@ -98,13 +98,11 @@ def test_a_rate_survives_the_text_exactly(bp):
     assert wire.basis_points(text) == bp
 
 
-@pytest.mark.xfail(strict=True, reason="the direction code is not read yet (kis-protocol 4)")
 def test_an_unsigned_rate_takes_the_sign_of_its_direction():
     (trade,) = wire.decode(TRADE_47.replace("-3.95", "3.95"))
     assert trade.change_bp == -395
 
 
-@pytest.mark.xfail(strict=True, reason="only plain digits are read (kis-protocol 2.4)")
 def test_padded_numbers_are_numbers():
     (trade,) = wire.decode(TRADE_47.replace("^249250^", "^ 000249250.00 ^"))
     assert trade.last_price == 249250

@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import itemgetter
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -46,8 +46,12 @@ def decode(text: str) -> tuple[Record, ...]:
         width, rest = divmod(len(fields), count)
         if flag != "0" or rest or width < WIDTHS[tr_id] or count < 1:
             raise FeedFormatError(f"{tr_id}: {count} records in {len(fields)} fields")
-        read = _READERS[tr_id]
-        return tuple([read(fields, start) for start in range(0, len(fields), width)])
+        read, starts = _READERS[tr_id], range(0, len(fields), width)
+        try:
+            return tuple([read(fields, start) for start in starts])
+        except ValueError:
+            fields = list(map(_tidy, fields))
+            return tuple([read(fields, start) for start in starts])
     except (ValueError, KeyError, ZeroDivisionError, IndexError) as error:
         raise FeedFormatError(f"not a data frame: {text[:40]!r} ({type(error).__name__}: {error})") from None
 
@@ -78,42 +82,45 @@ def _bounded(figures: int) -> None:
 _HALTED = {"Y": True, "N": False}
 
 
-# The hot path: a call through a NewType costs as much as reading the number, so `int` is only cast for the types.
-_won = cast("Callable[[str], Krw]", int)
-_shares = cast("Callable[[str], Shares]", int)
-_trade_fields = itemgetter(0, 1, 2, 5, 7, 8, 9, 10, 11, 12, 13, 14, 21, 34, 35, 36, 37, 43)
+_FIGURES = (2, 12, 21, 11, 10, 37, 36, 7, 8, 9, 13, 14)
 
 
-def _trade(f: list[Any], i: int) -> Record:
-    (
-        code, time, price, rate, opened, high, low, ask, bid, qty, volume, value, side, session, halted, ask_qty, bid_qty,
-        phase,
-    ) = _trade_fields(f[i : i + 46] if i else f)  # fmt: skip
-    last, size, shares, won = _won(price), _shares(qty), _shares(volume), _won(value)
-    bid_at, ask_at, bids, asks = _won(bid), _won(ask), _shares(bid_qty), _shares(ask_qty)
-    first, top, bottom = _won(opened), _won(high), _won(low)
-    if (last | size | shares | won | bid_at | ask_at | bids | asks | first | top | bottom) >> 62:
+@cache
+def _figures_at(start: int) -> Callable[[list[str]], tuple[str, ...]]:
+    """Return what picks a trade's figures from a record that begins at *start*; records begin at few places."""
+    return itemgetter(*(start + place for place in _FIGURES))
+
+
+@lru_cache(maxsize=8_192)
+def _change(rate: str, direction: str) -> BasisPoints:
+    """Return the change rate; a rate without a sign takes that of its direction code (4 lower limit, 5 down)."""
+    points = basis_points(rate.strip())
+    return BasisPoints(-points) if points > 0 and direction in {"4", "5"} else points
+
+
+def _tidy(text: str) -> str:
+    """Return a padded number such as " 000249250.00 " without spaces and empty decimals; other texts without spaces."""
+    text = text.strip()
+    whole, _, part = text.partition(".")
+    return whole if whole.isdigit() and part and not part.strip("0") else text
+
+
+def _trade(f: list[str], i: int) -> Record:
+    # The hot path: one sweep of `int` over the figures, and one look at the signs and sizes of all of them.
+    last, qty, side, bid, ask, bid_qty, ask_qty, opened, high, low, volume, value = map(int, _figures_at(i)(f))
+    if (last | qty | side | bid | ask | bid_qty | ask_qty | opened | high | low | volume | value) >> 62:
         raise ValueError("a figure below zero or above all bounds")
-    return Trade(
-        code,
-        time if len(time) == 6 and time.isdigit() else _clock(time),
-        last,
-        size,
-        int(side),
-        bid_at,
-        ask_at,
-        bids,
-        asks,
-        first,
-        top,
-        bottom,
-        shares,
-        won,
-        basis_points(rate),
-        session,
-        phase,
-        _HALTED[halted],
-    )
+    time = f[i + 1]
+    if len(time) != 6 or not time.isdigit():
+        raise ValueError(f"time {time!r}")
+    return _new_trade(
+        f[i], time, last, qty, side, bid, ask, bid_qty, ask_qty, opened, high, low, volume, value,
+        _change(f[i + 5], f[i + 3]), f[i + 34], f[i + 43], _HALTED[f[i + 35]],
+    )  # fmt: skip
+
+
+_new_trade = cast("Callable[..., Trade]", Trade)
+"""Trade, without naming the type of each figure: a call through a NewType costs as much as reading the number."""
 
 
 def _book(f: list[str], i: int) -> Record:
