@@ -1,8 +1,10 @@
 """Killed at any moment, the run goes on with the same command: nothing lost, no order doubled, the day reconciles."""
 
 import asyncio
+import contextlib
 import random
 import signal
+import subprocess
 from collections import Counter
 
 import pytest
@@ -138,3 +140,29 @@ async def test_a_run_stopped_by_a_signal_ends_in_order_with_130_and_goes_on(tmp_
     after_all = facts_of(data)
     assert after_all[: len(facts)] == facts
     check_nothing_doubled(data, after_all)
+
+
+def test_a_run_killed_while_it_starts_starts_again(tmp_path):
+    data = tmp_path / "data"
+    late = tuple(text.replace("14:25", "15:22") for text in AFTERNOON)
+    moments = random.Random(3)
+    known = []
+    for _ in range(6):
+        run = start("run", "--data", data, *late)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(timeout=moments.uniform(0.3, 1.8))
+        code, _, err = kill(run)
+        assert code in {-signal.SIGKILL, 0}, err
+        if (folder_of(data) / "journal.sqlite").exists():
+            facts = list(read_day(folder_of(data)))
+            assert facts[: len(known)] == known
+            known = facts
+        if code == 0:
+            break
+    else:
+        done = kquant("run", "--data", data, *late)
+        assert done.returncode == 0, done.stderr[-2_000:]
+    facts = facts_of(data)
+    assert facts[: len(known)] == known
+    check_nothing_doubled(data, facts)
+    assert kquant("replay", "verify", folder_of(data)).returncode == 0
