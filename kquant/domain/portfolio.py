@@ -72,7 +72,8 @@ class Own(Struct, frozen=True, kw_only=True):
     """Positions, cash and their totals of the day, and how far the day is. Sums are won since the opening.
 
     requests: balances asked for; reason, pipeline_until: of the last one.   suspicion: differences of the first of two
-    reads.   closing_alarms: how often the closing balance was put off.
+    reads.   closing_alarms: how often the closing balance was put off.   taken: shares (signed) taken over from the
+    broker's balance of stocks with an order given up as not placed, by code: fills of it, listed late, are in there.
     """
 
     cash_krw: Krw | None = None
@@ -93,6 +94,7 @@ class Own(Struct, frozen=True, kw_only=True):
     doubts: int = 0
     closing_alarms: int = 0
     reconciled: bool = False
+    taken: dict[Symbol, int] = {}
 
     @property
     def is_open(self) -> bool:
@@ -117,6 +119,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """What others said. outcomes, outcome_of, outcome_at: balance outcomes, each request counted once, and the last one.
 
     working: intents that may still fill.   filled_at: of the last fill.   funds: codes without sell tax.
+    given_up: orders finished as not placed, and their stock.
     """
 
     day: str = ""
@@ -124,6 +127,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     carried_cash_krw: Krw | None = None
     funds: frozenset[Symbol] = frozenset()
     working: tuple[IntentId, ...] = ()
+    given_up: dict[IntentId, Symbol] = {}
     filled_at: Micros | None = None
     pipeline_deadline: Micros = Micros(0)
     is_closed: bool = False
@@ -145,8 +149,10 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
             return structs.replace(seen, funds=frozenset(stock.code for stock in stocks if stock.kind == "fund"))
         case OrderIntended(intent=intent):
             return structs.replace(seen, working=(*seen.working, intent))
-        case OrderFinished(intent=intent):
-            return structs.replace(seen, working=tuple(other for other in seen.working if other != intent))
+        case OrderFinished(intent=intent, code=code, outcome=outcome):
+            given_up = {**seen.given_up, intent: code} if outcome == "not_placed" else seen.given_up
+            working = tuple(other for other in seen.working if other != intent)
+            return structs.replace(seen, working=working, given_up=given_up)
         case OrderFilled():
             return structs.replace(seen, filled_at=fact.at)
         case PipelineStarted(sync_deadline=deadline):
@@ -196,13 +202,17 @@ def evolve(own: Own, event: Event) -> Own:
                 sold_krw=own.sold_krw + max(event.amount_krw, 0),
                 fees_krw=own.fees_krw + event.fee_krw,
                 taxes_krw=own.taxes_krw + event.tax_krw,
+                taken=_taken_less(own.taken, event),
             )
         case PortfolioSynchronised(differences=differences):
             attempts = {**own.attempts, "mismatch": 0}
             if differences:
                 return structs.replace(own, differences=differences, attempts=attempts)
             return structs.replace(own, differences=(), suspicion=(), doubts=0, attempts=attempts)
-        case PortfolioAdjusted(cash_krw=cash):
+        case PortfolioAdjusted(cash_krw=cash, differences=differences, presumed=presumed):
+            moves = {one.what: one.theirs - one.ours for one in differences}
+            taken = {code: own.taken.get(code, 0) + moves[code] for code in presumed if code in moves}
+            own = structs.replace(own, taken={**own.taken, **taken})
             assumed = own.cash_krw if own.cash_krw is not None else cash
             moved = own.adjusted_krw + cash - assumed
             return structs.replace(own, cash_krw=cash, adjusted_krw=moved, differences=(), suspicion=(), doubts=0)
@@ -213,6 +223,16 @@ def evolve(own: Own, event: Event) -> Own:
         case DayReconciled():
             return structs.replace(own, reconciled=True)
     return own
+
+
+def _taken_less(taken: dict[Symbol, int], event: CashMoved) -> dict[Symbol, int]:
+    """Take a covered fill off what was taken over; more than that is not left to cover the next one."""
+    code = event.covered_code
+    if code is None:
+        return taken
+    left = taken[code]
+    used = min(event.covered_qty, abs(left))
+    return {**taken, code: left - used if left > 0 else left + used}
 
 
 def _hold(own: Own, position: Position, realised: int) -> Own:
@@ -230,7 +250,7 @@ def decide(own: Own, seen: Seen, fact: Recorded, settings: Settings) -> Sequence
         case PipelineStarted():
             return _ask(own, seen, "pipeline" if own.is_open else "opening", at)
         case OrderFilled():
-            return _book(own, seen, fact.event, settings)
+            return _book(own, seen, fact.event, settings, at)
         case BalanceAnswered() if seen.outcome_at == fact.seq:
             return _compare(own, seen, fact, fact.event)
         case ReadFailed(reason=reason) if seen.outcome_at == fact.seq:
@@ -313,7 +333,7 @@ def _compare(own: Own, seen: Seen, fact: Recorded, balance: BalanceAnswered) -> 
     if not differences or not seen.is_quiet(fact.at) or seen.is_closed:
         return [said, *_waiting_run(own, seen, fact.at)]
     if differences == own.suspicion:
-        return [said, *_adjust(own, balance, differences), *_waiting_run(own, seen, fact.at)]
+        return [said, *_adjust(own, seen, balance, differences), *_waiting_run(own, seen, fact.at)]
     if own.doubts >= MISMATCH_TRIES:
         text = f"the broker's balance differs and keeps changing: {_listed(differences)}"
         return [said, AlertRaised(level="critical", text=text)]
@@ -343,10 +363,13 @@ def _open(seen: Seen, fact: Recorded, balance: BalanceAnswered) -> list[Event]:
     return events
 
 
-def _adjust(own: Own, balance: BalanceAnswered, differences: tuple[Difference, ...]) -> list[Event]:
+def _adjust(own: Own, seen: Seen, balance: BalanceAnswered, differences: tuple[Difference, ...]) -> list[Event]:
     """Take the broker's figures over, position by position so that everybody who watches positions follows."""
+    presumed = tuple(sorted(set(seen.given_up.values())))
     events: list[Event] = [
-        PortfolioAdjusted(holdings=balance.holdings, cash_krw=balance.cash_krw, differences=differences)
+        PortfolioAdjusted(
+            holdings=balance.holdings, cash_krw=balance.cash_krw, differences=differences, presumed=presumed
+        )
     ]
     theirs = {held.code: held for held in balance.holdings}
     for code in sorted({*own.positions, *theirs}):
@@ -391,7 +414,13 @@ def _reconcile(own: Own, at: Micros, differences: tuple[Difference, ...]) -> lis
     return [AlertRaised(level="critical", text=text), DayReconciled(agrees=False, differences=differences)]
 
 
-def _book(own: Own, seen: Seen, fill: OrderFilled, settings: Settings) -> list[Event]:
+def is_covered(own: Own, seen: Seen, fill: OrderFilled) -> bool:
+    """Tell whether a balance taken over holds the fill: its order was given up as not placed, and is listed late."""
+    taken = own.taken.get(fill.code, 0)
+    return fill.intent in seen.given_up and (taken > 0 if fill.side == "buy" else taken < 0)
+
+
+def _book(own: Own, seen: Seen, fill: OrderFilled, settings: Settings, at: Micros) -> list[Event]:
     """Book one fill: cash with its costs, then the position."""
     if own.cash_krw is None:
         # The opening balance is still to come and holds this fill already: booking it would count it twice.
@@ -406,6 +435,9 @@ def _book(own: Own, seen: Seen, fill: OrderFilled, settings: Settings) -> list[E
         is_fund = fill.code in seen.funds
         tax = sell_tax(now, table, fund=is_fund) - sell_tax(before, table, fund=is_fund)
         signed = fill.amount_krw
+    covered = is_covered(own, seen, fill)
+    if covered:
+        signed = fee = tax = 0
     moved = CashMoved(
         intent=fill.intent,
         order_no=fill.order_no,
@@ -413,7 +445,13 @@ def _book(own: Own, seen: Seen, fill: OrderFilled, settings: Settings) -> list[E
         fee_krw=Krw(fee),
         tax_krw=Krw(tax),
         cash_krw=Krw(own.cash_krw + signed - fee - tax),
+        covered_code=fill.code if covered else None,
+        covered_qty=fill.qty if covered else Shares(0),
     )
+    if covered:
+        # If the balance held only a part of it, the next balances tell the rest.
+        is_whole = fill.qty <= abs(own.taken[fill.code])
+        return [moved] if is_whole else [moved, AlarmSet(alarm="mismatch", due=Micros(at + QUIET_US + SECOND_US))]
     held = own.positions.get(fill.code)
     return [moved, *(_bought(held, fill) if fill.side == "buy" else _sold(held, fill))]
 

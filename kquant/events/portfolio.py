@@ -70,7 +70,11 @@ class PositionClosed(Event, frozen=True, kw_only=True, tag="portfolio.position_c
 
 
 class CashMoved(Event, frozen=True, kw_only=True, tag="portfolio.cash_moved"):
-    """A fill's effect on cash: amount paid (negative) or received, fee and tax as further costs; cash_krw after it."""
+    """A fill's effect on cash: amount paid (negative) or received, fee and tax as further costs; cash_krw after it.
+
+    covered_code, covered_qty: stock and shares of a fill that moves nothing, because the figures taken over from the
+    broker hold it already (`portfolio.adjusted`); None and 0 for every other fill.
+    """
 
     intent: IntentId | None
     order_no: str
@@ -78,6 +82,8 @@ class CashMoved(Event, frozen=True, kw_only=True, tag="portfolio.cash_moved"):
     fee_krw: Krw
     tax_krw: Krw
     cash_krw: Krw
+    covered_code: Symbol | None = None
+    covered_qty: Shares = Shares(0)
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -97,11 +103,15 @@ class PortfolioSynchronised(Event, frozen=True, kw_only=True, tag="portfolio.syn
 
 
 class PortfolioAdjusted(Event, frozen=True, kw_only=True, tag="portfolio.adjusted"):
-    """Two agreeing reads differ from ours in quiet: the broker's figures are taken over, and a person is told."""
+    """Two agreeing reads differ from ours in quiet: the broker's figures are taken over, and a person is told.
+
+    presumed: stocks of orders given up as not placed: a fill of one, listed late, may be in these figures already.
+    """
 
     holdings: tuple[Holding, ...]
     cash_krw: Krw
     differences: tuple[Difference, ...]
+    presumed: tuple[Symbol, ...] = ()
 
 
 class DayReconciled(Event, frozen=True, kw_only=True, tag="portfolio.reconciled"):

@@ -32,7 +32,13 @@ from kquant.events.orders import (
     OrderUnknown,
 )
 from kquant.events.pipeline import BuySignalled
-from kquant.events.portfolio import PortfolioOpened, PositionChanged, PositionClosed, PositionOpened
+from kquant.events.portfolio import (
+    PortfolioOpened,
+    PortfolioSynchronised,
+    PositionChanged,
+    PositionClosed,
+    PositionOpened,
+)
 from kquant.events.scanner import ReadExpired, ReadFailed
 from kquant.krx import costs_on
 from kquant.settings import Settings
@@ -102,6 +108,9 @@ def _day(draft: Draft) -> None:
             _halt(draft, f"the day before ({before}) was not reconciled")
         case PortfolioOpened():
             draft.ask("opening")
+        case PortfolioSynchronised(differences=differences) if differences:
+            # A fill that was not listed yet may explain it: book it before the balance is believed.
+            draft.ask("balance differs")
         case HaltOrdered(who=who, reason=reason):
             _halt(draft, f"{who}: {reason}")
         case ResumeOrdered(who=who, reason=reason):
