@@ -9,7 +9,7 @@ from kquant.domain.orders.draft import Draft
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.seen import Seen
 from kquant.domain.orders.sizing import with_costs
-from kquant.domain.orders.state import Own
+from kquant.domain.orders.state import POLL, Own
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmRang, AlertRaised, DayOpened, HaltOrdered, JobDue, OwnerParked, ResumeOrdered
 from kquant.events.feed import FeedConnected, NoticeReceived, NoticeUnreadable
@@ -48,6 +48,7 @@ FINAL_AFTER_US = 40 * SECOND_US
 """An auction may end up to 30 s late: a listing asked for this long after the close is final."""
 AGAIN_US = SECOND_US
 LONGEST_POLL_SECONDS = 60
+IDLE_POLL_SECONDS = 30
 GUARDED = frozenset({"orders", "portfolio", "slots"})
 """Owners without which no new position is opened."""
 
@@ -208,7 +209,11 @@ def _not_sent(draft: Draft, intent: IntentId, outcome: Outcome) -> None:
 
 def _rang(draft: Draft, alarm: str) -> None:
     name, _, key = alarm.partition(".")
-    if name in ("poll", "final"):
+    if name == POLL:
+        # A notice that came while a listing was under way counts as one now.
+        is_news = draft.seen.notice_seq > draft.seen.outcome_of or draft.seen.failures > 0
+        draft.ask("poll after news" if is_news else POLL)
+    elif name == "final":
         draft.ask(name)
     elif name == "exit":
         code = Symbol(key)
@@ -223,7 +228,14 @@ def _rang(draft: Draft, alarm: str) -> None:
 
 
 def _poll_soon(draft: Draft) -> None:
-    draft.wake("poll", draft.at + draft.settings.risk.executions_every_seconds * SECOND_US)
+    draft.wake(POLL, draft.at + draft.settings.risk.executions_every_seconds * SECOND_US)
+
+
+def _poll_later(draft: Draft) -> None:
+    """Ask ever less often while nothing changes, as when a sell rests in a halt; a notice or a change begins anew."""
+    every = draft.settings.risk.executions_every_seconds
+    seconds = min(every << min(draft.own.polls, 10), max(every, IDLE_POLL_SECONDS))
+    draft.wake(POLL, draft.at + seconds * SECOND_US)
 
 
 def _poll_on(draft: Draft) -> None:
@@ -231,11 +243,18 @@ def _poll_on(draft: Draft) -> None:
     every, failures = draft.settings.risk.executions_every_seconds, draft.seen.failures
     asked = draft.fact.caused_by
     if failures:
-        draft.wake("poll", draft.at + min(every << min(failures, 6), LONGEST_POLL_SECONDS) * SECOND_US)
+        draft.wake(POLL, draft.at + min(every << min(failures, 6), LONGEST_POLL_SECONDS) * SECOND_US)
     elif asked is not None and max(draft.seen.notice_seq, draft.seen.final_seq) > asked:
-        draft.wake("poll", draft.at + AGAIN_US)
-    elif any(order.state == "working" or order.intent in draft.seen.doubts for order in draft.own.live_orders()):
+        draft.wake(POLL, draft.at + AGAIN_US)
+    elif any(_is_unsure(draft, order) for order in draft.own.live_orders()):
         _poll_soon(draft)
+    elif any(order.state == "working" or order.intent in draft.seen.doubts for order in draft.own.live_orders()):
+        _poll_later(draft)
+
+
+def _is_unsure(draft: Draft, order: Order) -> bool:
+    """Tell whether the list has yet to say if it was placed; of a frozen stock a person knows."""
+    return order.state == "intended" and order.intent in draft.seen.doubts and order.code not in draft.own.frozen
 
 
 def _flatten(draft: Draft) -> None:

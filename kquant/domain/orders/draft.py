@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.seen import Held, Moved, Seen
-from kquant.domain.orders.state import Own, evolve
+from kquant.domain.orders.state import POLL, Own, evolve
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmCancelled, AlarmSet, AlertRaised
 from kquant.events.orders import CancelWanted, ExecutionsWanted, OrderFinished, OrderFrozen
@@ -62,7 +62,7 @@ class Draft:
         """Ask for the day's orders unless a listing is under way: its answer asks again when that is needed."""
         if self.own.requests <= self.seen.outcomes:
             self.emit(ExecutionsWanted(why=why, valid_until=Micros(self.at + LISTING_VALID_US)))
-            self.forget("poll")
+            self.forget(POLL)
 
     def freeze(self, code: Symbol, why: str) -> None:
         """Stop buys of a stock until an operator resumes or the day ends, once, and tell a person."""

@@ -25,6 +25,9 @@ from kquant.events.orders import (
 )
 from kquant.values import BasisPoints, IntentId, Krw, Micros, Shares, Side, Symbol, TriggerId
 
+POLL = "poll"
+"""Why a listing is asked for when nothing but time calls for it."""
+
 
 class Armed(Struct, frozen=True, kw_only=True):
     """An armed trigger; fields as in `orders.trigger_armed`."""
@@ -52,7 +55,7 @@ class External(Struct, frozen=True, kw_only=True):
 class Own(Struct, frozen=True, kw_only=True):
     """The own fold. by_number: broker order number to intent.   armed: triggers by code.   alarms: due by name, as set.
 
-    frozen: code to why.   requests: listings asked for.   exit_failures: sells in a row that did not fill, by code.
+    frozen: code to why.   requests: listings asked for.   polls: those asked for by alarm alone since an order last moved.   exit_failures: sells in a row that did not fill, by code.
     """
 
     orders: dict[IntentId, Order] = {}
@@ -63,6 +66,7 @@ class Own(Struct, frozen=True, kw_only=True):
     halted: str | None = None
     alarms: dict[str, Micros] = {}
     requests: int = 0
+    polls: int = 0
     exit_failures: dict[Symbol, int] = {}
     last_intent: int = 0
     last_trigger: int = 0
@@ -83,6 +87,8 @@ class Own(Struct, frozen=True, kw_only=True):
 
 def evolve(own: Own, event: Event) -> Own:
     """Fold one event of the own stream."""
+    if own.polls and isinstance(event, OrderIntended | OrderBound | OrderFilled | OrderFinished):
+        own = structs.replace(own, polls=0)
     match event:
         case OrderIntended():
             return _intended(own, event)
@@ -124,8 +130,8 @@ def evolve(own: Own, event: Event) -> Own:
 
 def _evolve_rest(own: Own, event: Event) -> Own:
     match event:
-        case ExecutionsWanted():
-            return structs.replace(own, requests=own.requests + 1)
+        case ExecutionsWanted(why=why):
+            return structs.replace(own, requests=own.requests + 1, polls=own.polls + 1 if why == POLL else 0)
         case AlarmSet(alarm=alarm, due=due):
             return structs.replace(own, alarms={**own.alarms, alarm: due})
         case AlarmCancelled(alarm=alarm):
