@@ -1,5 +1,6 @@
 """The exchange as its own process: ready line, ports, restart on the same ledger, ends with its parent."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,8 +14,9 @@ import aiohttp
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests.exchange.fake_market import OPEN
-from tests.exchange.helpers import CANO, DAILY, PREFIX
+from kquant.exchange.servers.ports import Ports
+from tests.exchange.fake_market import OPEN, FakeMarket, stock
+from tests.exchange.helpers import CANO, DAILY, OPTIONS, PREFIX, Client
 
 MAIN = Path(__file__).with_name("process_main.py")
 Start = Callable[..., subprocess.Popen[str]]
@@ -201,3 +203,16 @@ def test_more_holdings_than_liquid_stocks_are_refused_with_one_line(start: Start
     _, errors = process.communicate()
     assert process.returncode == 2
     assert "fewer than 9 holdings" in errors
+
+
+async def test_a_clock_that_runs_by_itself_and_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(until_us: int) -> int:
+        raise OSError("no space left")
+
+    exchange = Client(FakeMarket([stock("000010")], {}), OPTIONS).exchange
+    ports = Ports(exchange, 1_000.0, {})
+    monkeypatch.setattr(exchange, "step", full)
+    await ports.start(0, 0, 0)
+    await asyncio.wait_for(ports.failed.wait(), 10)
+    with pytest.raises(OSError, match="no space left"):
+        await ports.stop()

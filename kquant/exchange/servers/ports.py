@@ -5,6 +5,7 @@ waiting for the peer. The admin port is no part of the KIS surface.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from typing import Any, Final
@@ -40,14 +41,16 @@ class Ports:
         self._runner: web.AppRunner | None = None
         self._servers: list[Server] = []
         self._clock: asyncio.Task[None] | None = None
+        self.failed = asyncio.Event()
+        """Set when the clock that runs by itself has ended: market time would stand still without a word."""
 
     async def start(self, rest_port: int, ws_port: int, admin_port: int) -> dict[str, int]:
         """Bind the ports (0: any free one) and return them by name; raises OSError when one is busy."""
         app = web.Application(client_max_size=1 << 20)
         app.router.add_route("*", "/{path:.*}", self._rest)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.2)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, rest_port, reuse_address=True, shutdown_timeout=0.2)
+        site = web.TCPSite(self._runner, HOST, rest_port, reuse_address=True)
         await site.start()
         quiet: dict[str, Any] = {"ping_interval": None, "compression": None, "close_timeout": 1}
         kis = await serve(self._kis, HOST, ws_port, **quiet)
@@ -56,6 +59,7 @@ class Ports:
         self._servers.append(admin)
         if self.speed is not None:
             self._clock = asyncio.create_task(self._run(self.speed))
+            self._clock.add_done_callback(lambda _: self.failed.set())
         return {
             "rest_port": int(self._runner.addresses[0][1]),
             "ws_port": int(next(iter(kis.sockets)).getsockname()[1]),
@@ -63,7 +67,7 @@ class Ports:
         }
 
     async def stop(self) -> None:
-        """Close every port and connection."""
+        """Close every port and connection. Raises what ended a clock that ran by itself."""
         if self._clock is not None:
             self._clock.cancel()
         for server in self._servers:
@@ -72,6 +76,9 @@ class Ports:
             socket.transport.abort()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._clock is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._clock
 
     # -- KIS: REST ------------------------------------------------------------------------------------------
 

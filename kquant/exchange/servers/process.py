@@ -156,7 +156,10 @@ async def _serve(options: argparse.Namespace) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
         _watch_parent(loop, stopped)
-        await stopped.wait()
+        ends = [asyncio.create_task(stopped.wait()), asyncio.create_task(ports.failed.wait())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
     finally:
         await ports.stop()
         store.close()
