@@ -83,14 +83,6 @@ def is_bank_day(day: dt.date) -> bool:
     return is_open_day(day) or (day.weekday() < 5 and (day.month, day.day) == (12, 31))
 
 
-def next_open_day(day: dt.date, count: int) -> dt.date:
-    """Return the *count*-th trading day after *day*."""
-    while count > 0:
-        day += dt.timedelta(days=1)
-        count -= is_open_day(day)
-    return day
-
-
 def hhmmss(second: int) -> str:
     """Return a KST second of the day as HHMMSS text."""
     return f"{second // 3600:02d}{second // 60 % 60:02d}{second % 60:02d}"
