@@ -67,6 +67,8 @@ class Mind(Generic[Own, Seen]):
         self.version = 0
         self._inputs = owner.input_names()
         self._seen = owner.seen_names()
+        self.names = self._seen | {name_of(RunStarted)}
+        """Stored names of everything foreign that can concern this owner."""
 
     def concerns(self, fact: Recorded) -> bool:
         """Tell whether the fact is foreign and reaches this owner at all."""
@@ -118,9 +120,10 @@ def recover(mind: Mind[Any, Any], facts: Sequence[Recorded]) -> Seq:
             mind.learn(fact.event)
             if fact.caused_by is not None and fact.caused_by > cursor:
                 cursor = fact.caused_by
+    names = mind.names
     for fact in facts:
         if fact.seq > cursor:
             break
-        if mind.concerns(fact):
+        if fact.name in names and mind.concerns(fact):
             mind.perceive(fact)
     return cursor

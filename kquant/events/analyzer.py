@@ -13,7 +13,7 @@ from kquant.values import Krw, Micros, Score, Shares, Symbol
 StockKind = Literal["common", "preferred", "fund", "spac", "reit", "other"]
 
 
-class Listed(Struct, frozen=True, kw_only=True):
+class Listed(Struct, frozen=True, kw_only=True, gc=False):
     """A listed stock with the flags filters ask for. warning: 0 none, 1 caution, 2 warning, 3 risk."""
 
     code: Symbol
@@ -83,7 +83,7 @@ class BatchWanted(Event, frozen=True, kw_only=True, tag="analyzer.batch_wanted")
     valid_until: Micros
 
 
-class AnalysisParts(Struct, frozen=True, kw_only=True):
+class AnalysisParts(Struct, frozen=True, kw_only=True, gc=False):
     """The rubric of the analysis: 30 + 30 + 20 + 20. None: nothing was known for that part."""
 
     financials: int | None
@@ -92,7 +92,7 @@ class AnalysisParts(Struct, frozen=True, kw_only=True):
     technicals: int | None
 
 
-class BatchRow(Struct, frozen=True, kw_only=True):
+class BatchRow(Struct, frozen=True, kw_only=True, gc=False):
     """One stock's parts."""
 
     code: Symbol
@@ -119,7 +119,7 @@ class BatchFailed(Event, frozen=True, kw_only=True, tag="analysis.failed"):
     why: str
 
 
-class AnalysisScore(Struct, frozen=True, kw_only=True):
+class AnalysisScore(Struct, frozen=True, kw_only=True, gc=False):
     """A stock's total 0-100, scaled from the parts it has. points: how many of 100 those parts could give."""
 
     code: Symbol
@@ -134,7 +134,7 @@ class BatchJudged(Event, frozen=True, kw_only=True, tag="analyzer.judged"):
     scores: tuple[AnalysisScore, ...]
 
 
-class Pick(Struct, frozen=True, kw_only=True):
+class Pick(Struct, frozen=True, kw_only=True, gc=False):
     """One of the daily picks. rank: from 1."""
 
     rank: int

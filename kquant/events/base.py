@@ -13,9 +13,10 @@ class UnknownEvent(KquantError):
     """A stored name that this version does not know, or a payload that does not fit it."""
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class Event(Struct, frozen=True, kw_only=True, gc=False):
     """A fact. Its `tag` is the name it is stored under for ever: rename a class freely, never a tag.
 
+    Events hold values only and never a cycle, so the garbage collector does not track them (`gc=False`).
     `VERSION` grows when the payload's shape changes, together with an upcaster in `codec.py`.
     """
 

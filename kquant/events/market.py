@@ -25,7 +25,7 @@ class TriggerFired(Event, frozen=True, kw_only=True, tag="market.trigger_fired")
     place: int
 
 
-class Bar(Struct, frozen=True, kw_only=True):
+class Bar(Struct, frozen=True, kw_only=True, gc=False):
     """One minute of one stock as seen on the tape. covered_seconds: how much of the minute was watched (0..60)."""
 
     code: Symbol
@@ -49,7 +49,7 @@ class BarsClosed(Event, frozen=True, kw_only=True, tag="market.bars_closed"):
     place: int
 
 
-class Quoted(Struct, frozen=True, kw_only=True):
+class Quoted(Struct, frozen=True, kw_only=True, gc=False):
     """What the board held of one stock. None means never seen; ages are milliseconds. source: "feed" or "rest"."""
 
     code: Symbol

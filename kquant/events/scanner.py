@@ -8,7 +8,7 @@ from kquant.events.base import Event
 from kquant.values import BasisPoints, Krw, Micros, Score, Shares, Symbol
 
 
-class RankRow(Struct, frozen=True, kw_only=True):
+class RankRow(Struct, frozen=True, kw_only=True, gc=False):
     """One row of a ranking. turnover: won so far today. prev_volume: shares of the day before, None if not given."""
 
     code: Symbol
@@ -60,7 +60,7 @@ class ReadExpired(Event, frozen=True, kw_only=True, tag="read.expired"):
     what: str
 
 
-class ScanFacts(Struct, frozen=True, kw_only=True):
+class ScanFacts(Struct, frozen=True, kw_only=True, gc=False):
     """Numbers a scan score is made from, all measured. ranks: None if not in that ranking.
 
     cycles_seen: consecutive cycles in the rankings, this one included.   change_bp_before, volume_before: of the
@@ -93,7 +93,7 @@ class ScoreWanted(Event, frozen=True, kw_only=True, tag="scanner.score_wanted"):
     valid_until: Micros
 
 
-class ScanParts(Struct, frozen=True, kw_only=True):
+class ScanParts(Struct, frozen=True, kw_only=True, gc=False):
     """The rubric of the scan: 30 + 20 + 30 + 20."""
 
     persistence: int
@@ -137,7 +137,7 @@ class ScoreFailed(Event, frozen=True, kw_only=True, tag="score.failed"):
     why: str
 
 
-class ScanScore(Struct, frozen=True, kw_only=True):
+class ScanScore(Struct, frozen=True, kw_only=True, gc=False):
     """A candidate's total (None: no score) in one cycle."""
 
     code: Symbol
@@ -145,7 +145,7 @@ class ScanScore(Struct, frozen=True, kw_only=True):
     total: Score | None
 
 
-class Left(Struct, frozen=True, kw_only=True):
+class Left(Struct, frozen=True, kw_only=True, gc=False):
     """A candidate a filter dropped. filter: its setting's name."""
 
     code: Symbol

@@ -1,7 +1,7 @@
 """The durable log of a day: events, tape, attachments."""
 
 from kquant.journal.attachments import AttachmentError, Attachments
-from kquant.journal.dayfile import JOURNAL_FILE, read_day
+from kquant.journal.dayfile import JOURNAL_FILE, read_day, read_streams
 from kquant.journal.memory import MemoryJournal
 from kquant.journal.port import AlreadyAnswered, Journal, JournalError, VersionConflict
 from kquant.journal.sqlite import SqliteJournal, open_day
@@ -26,4 +26,5 @@ __all__ = [
     "VersionConflict",
     "open_day",
     "read_day",
+    "read_streams",
 ]

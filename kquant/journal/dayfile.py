@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import NoneType
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from eventsourcing.persistence import PersistenceError
 
 from kquant.events import codec
-from kquant.events.base import Recorded, UnknownEvent
+from kquant.events.base import Event, Recorded, UnknownEvent
 from kquant.journal._disk import sync_folder
 from kquant.journal.port import JournalError
 from kquant.journal.recorder import SELECT_ROWS, JournalDatastore, JournalRecorder, Row
@@ -21,6 +21,8 @@ from kquant.values import Micros, Seq
 
 JOURNAL_FILE = "journal.sqlite"
 """Name of the file in the day's folder."""
+
+MAX_SEQ = 2**63 - 1
 
 INDEX_GUESSES = 64
 """How many indices are tried when the column of an altered row is looked for."""
@@ -79,6 +81,31 @@ def create_or_load(folder: Path) -> tuple[JournalRecorder, list[Recorded]]:
     return recorder, records
 
 
+def read_streams(folder: Path, streams: Collection[str], upto: Seq | None = None) -> Iterator[tuple[str, Event]]:
+    """Yield (stream, event) of the named streams in the order of the day, up to *upto*: what folding owners needs.
+
+    Rows are decoded as they are read, and nothing is checked but that they can be: see `read_day` for that.
+    Raises JournalError in one line.
+    """
+    path = folder / JOURNAL_FILE
+    # The plus keeps SQLite from collecting by the stream's index and sorting: the table lies in seq order already.
+    marks = ", ".join("?" * len(streams))
+    query = (
+        f"SELECT stream, name, payload_version, payload FROM journal WHERE +stream IN ({marks}) "  # noqa: S608  marks
+        "AND seq <= ? ORDER BY seq"
+    )
+    try:
+        with _reading(path) as cursor:
+            if _scalar(cursor, "SELECT COUNT(*) FROM sqlite_master") == 0:
+                return
+            for stream, name, version, payload in cursor.execute(query, (*streams, MAX_SEQ if upto is None else upto)):
+                yield stream, codec.decode(name, version, payload)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise _explained(path, error) from error
+    except UnknownEvent as error:
+        raise JournalError(f"{path}: {error}") from error
+
+
 def read_day(folder: Path, *, check: bool = True) -> Sequence[Recorded]:
     """Return all events of a day that no process is writing, without touching the file.
 
@@ -87,19 +114,25 @@ def read_day(folder: Path, *, check: bool = True) -> Sequence[Recorded]:
     Raises JournalError in one line, also for a day that is running: ask the running instance instead.
     """
     path = folder / JOURNAL_FILE
+    try:
+        with _reading(path) as cursor:
+            if _scalar(cursor, "SELECT COUNT(*) FROM sqlite_master") == 0:
+                return []
+            return _load(cursor, path, check=check)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise _explained(path, error) from error
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Cursor]:
     if not path.is_file():
         raise JournalError(f"{path}: no such journal")
     log = path.with_name(JOURNAL_FILE + "-wal")
     # What a killed process left in the log belongs to the day; only without one may SQLite skip it (and all locks).
     has_log = log.exists() and log.stat().st_size > 0
     uri = f"{path.absolute().as_uri()}?mode=ro{'' if has_log else '&immutable=1'}"
-    try:
-        with closing(sqlite3.connect(uri, uri=True, timeout=0)) as conn, closing(conn.cursor()) as cursor:
-            if _scalar(cursor, "SELECT COUNT(*) FROM sqlite_master") == 0:
-                return []
-            return _load(cursor, path, check=check)
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise _explained(path, error) from error
+    with closing(sqlite3.connect(uri, uri=True, timeout=0)) as conn, closing(conn.cursor()) as cursor:
+        yield cursor
 
 
 def _load(cursor: _Cursor, path: Path, *, check: bool) -> list[Recorded]:

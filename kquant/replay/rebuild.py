@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
+from pathlib import Path
 from typing import Any
 
 from kquant.domain.owner import Mind, Owner
 from kquant.events.base import Recorded
 from kquant.events.day import DayOpened
+from kquant.journal import read_streams
 from kquant.values import KquantError, Micros, Seq, from_kst
 
 
@@ -77,6 +79,18 @@ def fold_at(facts: Sequence[Recorded], owners: Sequence[Owner[Any, Any]], seq: S
         if mind is not None:
             mind.learn(fact.event)
     return {stream: mind.own for stream, mind in minds.items()}
+
+
+def own_at(folder: Path, owners: Sequence[Owner[Any, Any]], seq: Seq | None = None) -> dict[str, Any]:
+    """Return stream -> `own` from a day's folder: only the owners' own rows are read, decoded and folded.
+
+    The quickest way to a state: equal to `fold_at` on the whole log, without building the log. Raises JournalError.
+    """
+    own = {owner.stream: owner.own for owner in owners}
+    evolve = {owner.stream: owner.evolve for owner in owners}
+    for stream, event in read_streams(folder, tuple(own), seq):
+        own[stream] = evolve[stream](own[stream], event)
+    return own
 
 
 def seq_at(facts: Sequence[Recorded], moment: str) -> Seq:
