@@ -131,7 +131,9 @@ class OwnerHost:
                 APPEND_SECONDS
             )
         except AlreadyAnswered:
-            log.info("input was parked before", owner=self.owner.stream, seq=fact.seq)
+            # The process stopped for it once; started again it goes on without that input, as verify does.
+            log.warning("input was parked before and is skipped", owner=self.owner.stream, seq=fact.seq)
+            return
         if self.owner.stream in CRITICAL and code is None:
             raise BrokenLog(f"{self.owner.stream} failed twice on {fact.name}: {text}")
 

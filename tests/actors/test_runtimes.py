@@ -19,6 +19,7 @@ from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmRang, AlarmSet, AlertRaised, HaltOrdered, OwnerParked, ResumeOrdered, RunStarted
 from kquant.events.orders import OrderUnfrozen
 from kquant.journal.memory import MemoryJournal
+from kquant.replay.verify import verify
 from kquant.settings import Settings
 from kquant.values import Micros, Seq, Symbol
 
@@ -154,6 +155,18 @@ def test_a_critical_owner_that_fails_without_a_stock_stops_the_process(
     journal.append("operator", [halt("bad")], by="a test").result()
     with pytest.raises(OwnerFailed, match=r"orders failed twice on operator\.halted: ValueError: bad reason"):
         runtime.settle()
+
+
+def test_a_process_started_again_skips_the_input_that_stopped_it(journal: MemoryJournal, clock: VirtualClock) -> None:
+    first = SingleRuntime([toy("orders")], journal, clock)
+    first.start()
+    journal.append("operator", [halt("bad"), halt()], by="a test").result()
+    with pytest.raises(OwnerFailed):
+        first.settle()
+    SingleRuntime([toy("orders")], journal, clock).start()
+    assert names(journal)[1:] == ["operator.halted", "operator.halted", "owner.parked", "alert.raised", "alarm.set"]
+    again = verify(journal.read(Seq(0)), [toy("orders")])
+    assert (again.differences, again.parked) == (0, 1)
 
 
 def test_a_critical_owner_that_fails_on_a_stocks_input_names_it_and_goes_on(
