@@ -129,3 +129,38 @@ def test_a_balance_that_differs_asks_for_the_list_before_it_is_believed() -> Non
     world.pass_time(60)
     assert world.all(PortfolioAdjusted) == []
     agree(world)
+
+
+def test_a_fill_of_another_order_is_booked_although_the_balance_held_a_late_one() -> None:
+    world = taken_over(100)
+    other = world.broker.place(A, "buy", "limit", 5, 10_000, world.clock.now())
+    world.broker.fill(other, 5, 10_000)
+    world.notice()
+    assert world.portfolio.positions[A].qty == 105
+    agree(world)
+
+
+def test_a_late_sell_is_booked_although_the_balance_held_a_late_buy() -> None:
+    world = taken_over(100)
+    world.broker.outcomes = ["late"]
+    world.fire(by_kind(world)["stop"], 9_000)
+    world.pass_time(62)
+    assert [done.outcome for done in world.all(OrderFinished)] == ["not_placed", "not_placed"]
+    world.broker.fill(world.broker.tickets[1], 100, 9_000)
+    world.broker.hidden.discard(world.broker.tickets[1].no)
+    world.notice()
+    assert world.portfolio.positions == {}
+    agree(world)
+
+
+def test_a_stock_whose_orders_all_ended_in_the_list_is_not_presumed_to_be_in_the_balance() -> None:
+    world = opened()
+    world.signal(A)
+    world.broker.fill(world.broker.tickets[0], 10**6, 10_010)
+    world.pass_time(30)
+    assert world.last(OrderFinished).outcome == "filled"
+    qty, cost = world.broker.shares[A]
+    world.broker.shares[A] = (qty + 10, cost)
+    world.pipeline()
+    world.pass_time(10)
+    assert world.last(PortfolioAdjusted).presumed == ()

@@ -6,8 +6,8 @@ import itertools
 
 from orders_world import CODES, Broker, World, by_kind, holding, opened
 
-from kquant.events.base import Recorded
-from kquant.events.orders import ExecutionsWanted, OrderFilled, OrderFinished
+from kquant.events.base import Event, Recorded
+from kquant.events.orders import ExecutionsWanted, OrderFilled, OrderFinished, OrderIntended
 
 A, B = CODES[0], CODES[1]
 
@@ -100,3 +100,20 @@ def test_an_order_of_unknown_fate_is_looked_up_every_three_seconds() -> None:
     assert set(gaps(world, since)) == {3}
     world.pass_time(5)
     assert world.last(OrderFinished).outcome == "not_placed"
+
+
+def test_an_order_that_may_be_two_listed_ones_is_looked_up_slowly_once_the_list_had_its_time() -> None:
+    world = opened(Broker(outcomes=["unknown"]))
+    original = world._order
+
+    def twice(intent: OrderIntended) -> list[Event]:
+        world.broker.place(intent.code, intent.side, intent.kind, intent.qty, intent.price, world.clock.now())
+        return original(intent)
+
+    world._order = twice  # type: ignore[method-assign]
+    world.signal(A)
+    world.pass_time(200)
+    since = len(world.facts())
+    world.pass_time(100)
+    assert world.all(OrderFinished) == []
+    assert set(gaps(world, since)) == {30}

@@ -253,8 +253,12 @@ def _poll_on(draft: Draft) -> None:
 
 
 def _is_unsure(draft: Draft, order: Order) -> bool:
-    """Tell whether the list has yet to say if it was placed; of a frozen stock a person knows."""
-    return order.state == "intended" and order.intent in draft.seen.doubts and order.code not in draft.own.frozen
+    """Tell whether the list is still to say if it was placed; after enough of it only a person can."""
+    doubt = draft.seen.doubts.get(order.intent)
+    if order.state != "intended" or doubt is None:
+        return False
+    risk, listings = draft.settings.risk, draft.seen.listings - doubt.listings
+    return listings < risk.unknown_listings or draft.at - doubt.at < risk.unknown_seconds * SECOND_US
 
 
 def _flatten(draft: Draft) -> None:
