@@ -1,11 +1,14 @@
-"""One seed, one market; and what a live run held at a moment is what its log gives back."""
+"""Small afternoons: one seed is one market, a rebuilt moment is the lived one, an altered event is named."""
 
 import asyncio
 import random
+import shutil
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -136,3 +139,30 @@ def test_another_seed_plays_another_market(afternoon, tmp_path):
     mine = {row.code for answer in of(afternoon.facts, RankingsAnswered) for row in answer.gainers}
     assert other
     assert other != mine
+
+
+def test_one_event_changed_by_hand_is_named_by_verify(afternoon, tmp_path):
+    copy = tmp_path / "day"
+    shutil.copytree(afternoon.folder, copy, ignore=shutil.ignore_patterns("attachments", "report.html"))
+    victim = next(
+        fact for fact in afternoon.facts if isinstance(fact.event, OrderIntended) and fact.event.side == "buy"
+    )
+    db = sqlite3.connect(copy / "journal.sqlite")
+    for (trigger,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        db.execute(f"DROP TRIGGER {trigger}")
+    [[payload]] = db.execute("SELECT payload FROM journal WHERE seq = ?", (victim.seq,)).fetchall()
+    fields = msgspec.msgpack.decode(payload)
+    fields["qty"] += 1
+    db.execute("UPDATE journal SET payload = ? WHERE seq = ?", (msgspec.msgpack.encode(fields), victim.seq))
+    db.commit()
+    db.close()
+    done = kquant("replay", "verify", copy)
+    assert done.returncode == 1
+    assert f"seq {victim.seq}" in done.stdout
+    assert f"first difference at seq {victim.seq}" in done.stdout
+    assert f"qty={victim.event.qty + 1}" in done.stdout.replace(" ", "").replace(":", "=").replace('"', "")
+    for command in (("replay", "rebuild"), ("events",)):
+        refused = kquant(*command, copy)
+        assert refused.returncode == 2
+        assert f"seq {victim.seq}" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
