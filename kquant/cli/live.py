@@ -146,7 +146,7 @@ class LiveRun:
         loop = asyncio.get_running_loop()
         clock = self._clock(hello)
         journal = open_day(folder, clock.now, on_failure=lambda error: self._fatal(loop, str(error)))
-        stillness = Stillness(loop)
+        stillness = Stillness(loop, lambda: journal.head)
         rooms = Rooms(
             Joined(
                 settings=self._settings,
@@ -179,7 +179,7 @@ class LiveRun:
             except (ExchangeError, NotSettled) as error:
                 self._reason = self._reason or str(error)
                 self._failed.set()
-            code = await self._close(journal, runtime)
+            code = await self._end(journal, rooms, runtime, stillness)
         finally:
             runtime.stop()
             await rooms.close()
@@ -252,7 +252,8 @@ class LiveRun:
             second = clock.now() // SECOND_US
             if second > last:
                 clock.adjust(await exchange.now())
-                await rooms.second(Micros(second * SECOND_US))
+                for passed in range(last + 1, second + 1):
+                    await rooms.second(Micros(passed * SECOND_US))
                 last = second
 
     def _follow(self, journal: SqliteJournal) -> None:
@@ -270,8 +271,11 @@ class LiveRun:
                         pass
             self._read = facts[-1].seq
 
-    async def _close(self, journal: SqliteJournal, runtime: ThreadRuntime) -> int:
-        """Seal the day if it is over; otherwise say why the process ends."""
+    async def _end(self, journal: SqliteJournal, rooms: Rooms, runtime: ThreadRuntime, stillness: Stillness) -> int:
+        """Seal the day if it is over; otherwise say why the process ends.
+
+        Before the seal the feed hangs up, every owner has answered all it was told, and nobody is left to add a word.
+        """
         if self._failed.is_set():
             return codes.FAILED
         if self._interrupted:
@@ -281,9 +285,14 @@ class LiveRun:
             self._reason = "the closing balance was never compared: start again to finish the day"
             await asyncio.wrap_future(journal.append("run", [RunStopped(reason=self._reason)], by="run"))
             return codes.FAILED
+        await rooms.hang_up()
+        await stillness.wait(self._failed)
+        if self._failed.is_set():
+            return codes.FAILED
+        runtime.stop()
+        await rooms.close()
         held = portfolio_view(journal.read(Seq(0), 10_000_000))
         closed = DayClosed(reconciled=self._reconciled.agrees, positions=held.carried(), cash_krw=held.cash_krw)
-        runtime.stop()
         await asyncio.wrap_future(journal.append("run", [RunStopped(reason="day over"), closed], by="run"))
         return codes.OK if self._reconciled.agrees else codes.DIFFERS
 

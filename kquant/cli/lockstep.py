@@ -7,6 +7,7 @@ frame the exchange sent has been applied. Only then the next second is asked for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -30,10 +31,14 @@ class Part(Protocol):
 
 
 class Stillness:
-    """Waits until every part is idle. `changed` may be called from any thread, as often as parts like."""
+    """Waits until every part is idle. `changed` may be called from any thread, as often as parts like.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    head: the journal's head. Parts are asked one after another, so they count as still only if it did not move meanwhile.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, head: Callable[[], int]) -> None:
         self._loop = loop
+        self._head = head
         self._parts: list[tuple[str, Part]] = []
         self._event = asyncio.Event()
         self._flagged = False
@@ -61,13 +66,13 @@ class Stillness:
         deadline = time.monotonic() + STALL_SECONDS
         while not failed.is_set():
             self._event.clear()
-            if all(part.idle() for _, part in self._parts):
+            head = self._head()
+            if all(part.idle() for _, part in self._parts) and self._head() == head:
                 return
-            try:
+            if time.monotonic() > deadline:
+                raise NotSettled(f"waiting for {', '.join(self.busy())} for {STALL_SECONDS:.0f} s")
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._event.wait(), 0.05)
-            except TimeoutError:
-                if time.monotonic() > deadline:
-                    raise NotSettled(f"waiting for {', '.join(self.busy())} for {STALL_SECONDS:.0f} s") from None
 
 
 class Lockstep:
@@ -110,6 +115,8 @@ class Lockstep:
             stepped = self._awaited = await self._exchange.step(goal)
             await self._stillness.wait(failed)
             self._awaited = None
+            if failed.is_set():
+                return
             await self._moved(stepped.now)
             if stepped.now >= until:
                 return

@@ -23,7 +23,7 @@ from kquant.gateways.operator import HaltFlag, OperatorGateway
 from kquant.gateways.research.gateway import AnalysisGateway
 from kquant.gateways.scoring.gateway import ScorerGateway
 from kquant.gateways.scoring.heuristic import HeuristicScorer
-from kquant.journal import Attachments, SqliteJournal, TapeReader, TapeWriter
+from kquant.journal import Attachments, SqliteJournal, TapeError, TapeReader, TapeWriter
 from kquant.krx import SessionHours
 from kquant.market.records import RestPrice
 from kquant.settings import Settings
@@ -119,6 +119,8 @@ class Rooms:
             on_fatal=on_fatal,
         )
         self._loop: asyncio.AbstractEventLoop
+        self._syncing: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def start(self) -> None:
         """Start every gateway; each takes up what the log leaves open."""
@@ -129,16 +131,37 @@ class Rooms:
         await self.clock_gateway.start()
         await asyncio.to_thread(self.feed.start)
         await self.operator.start()
+        self._syncing = asyncio.create_task(self._keep_synced(), name="tape sync")
+
+    async def hang_up(self) -> None:
+        """Close the feed's connection; its end is recorded, and nothing comes after it."""
+        await asyncio.to_thread(self.feed.close)
 
     async def close(self) -> None:
-        """Close in the reverse order; the tape is sealed last."""
+        """Close in the reverse order; the tape is sealed last. Closing again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         await self.operator.close()
         await asyncio.to_thread(self.feed.close)
+        if self._syncing is not None:
+            self._syncing.cancel()
+            await asyncio.gather(self._syncing, return_exceptions=True)
         await self.clock_gateway.close()
         for follower in reversed(self._followers.values()):
             await follower.close()
         await self._client.close()
         self._tape.close()
+
+    async def _keep_synced(self) -> None:
+        """Make the tape survive a power loss up to the last wall second; the disk is waited for off the loop."""
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await asyncio.to_thread(self._tape.sync)
+            except (TapeError, OSError) as error:
+                self._joined.on_fatal(f"tape: {error}")
+                return
 
     def parts(self) -> list[tuple[str, Part]]:
         """Return what must be idle for the run to be settled."""

@@ -53,17 +53,17 @@ class RunningClock:
 
     def __init__(self, now: Micros, speed: float) -> None:
         self._speed = speed
-        self._base = now
-        self._started = time.monotonic_ns()
+        self._anchor = (now, time.monotonic_ns())  # read and replaced whole: several threads ask for the time
 
     def now(self) -> Micros:
         """Return the instant."""
-        return Micros(self._base + int((time.monotonic_ns() - self._started) * self._speed) // 1_000)
+        base, started = self._anchor
+        return Micros(base + int((time.monotonic_ns() - started) * self._speed) // 1_000)
 
     def adjust(self, now: Micros) -> None:
         """Follow the exchange's clock, never back."""
         if now > self.now():
-            self._base, self._started = now, time.monotonic_ns()
+            self._anchor = (now, time.monotonic_ns())
 
     async def sleep_until(self, at: Micros) -> None:
         """Sleep on the wall, *speed* times shorter; again if the clock was corrected meanwhile."""

@@ -109,9 +109,17 @@ class MarketDesk:
         self._report(self.fold.apply_records((price,), at, place))
 
     def second(self, at: Micros) -> None:
-        """Mark that market time reached *at*; minutes that ended close their bars."""
+        """Mark that market time reached *at*; minutes that ended close their bars.
+
+        What the second held is handed to the operating system, so a kill costs no more than the second under way.
+        """
         place = self._tape.append("second", at, b"")
         self._report(self.fold.second(at, place))
+        self._tape.flush()
+
+    def flush(self) -> None:
+        """Hand the tape so far to the operating system, as before an event that cites a place in it."""
+        self._tape.flush()
 
     def epoch_begin(self, epoch: Epoch) -> None:
         """A connection begins."""
@@ -124,10 +132,6 @@ class MarketDesk:
         at = self._clock.now()
         place = self._tape.append("epoch_end", at, str(epoch).encode())
         self._report(self.fold.epoch_end(epoch, at, place))
-
-    def sync(self) -> None:
-        """Make the tape so far survive a power loss; once a second is enough."""
-        self._tape.sync()
 
     def close(self) -> None:
         """Seal the tape's open block."""

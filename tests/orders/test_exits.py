@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from msgspec import structs
-from orders_world import CODES, Broker, World, by_kind, holding, opened, with_settings
 
 from kquant.domain.orders import ORDERS
 from kquant.events.orders import (
@@ -25,6 +24,7 @@ from kquant.events.portfolio import (
     PositionOpened,
 )
 from kquant.values import Krw
+from tests.orders.orders_world import CODES, Broker, World, by_kind, holding, opened, with_settings
 
 A, B = CODES[0], CODES[1]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from orders_world import CODES, Broker, World, by_kind, holding, opened
-
 from kquant.events.orders import ExecutionsWanted, OrderFilled, OrderFinished, OrderIntended
 from kquant.events.portfolio import CashMoved, PortfolioAdjusted
+from tests.orders.orders_world import CODES, Broker, World, by_kind, holding, opened
 
 A = CODES[0]
 

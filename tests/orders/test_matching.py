@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from orders_world import CODES, Broker, Ticket, World, holding, opened
 
 from kquant.events.base import Event, Recorded
 from kquant.events.day import HaltOrdered
@@ -25,6 +24,7 @@ from kquant.events.orders import (
     OrderSendStarted,
 )
 from kquant.values import SECOND_US, IntentId, Micros, Symbol
+from tests.orders.orders_world import CODES, Broker, Ticket, World, holding, opened
 
 A, B = CODES[0], CODES[1]
 

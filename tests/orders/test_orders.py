@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 import pytest
 from msgspec import structs
-from orders_world import CODES, Broker, World, by_kind, holding, opened, with_settings
 
 from kquant.events.day import HaltOrdered, OwnerParked, ResumeOrdered
 from kquant.events.feed import FeedConnected
@@ -25,6 +24,7 @@ from kquant.events.orders import (
 )
 from kquant.settings import Settings
 from kquant.values import Epoch, Seq
+from tests.orders.orders_world import CODES, Broker, World, by_kind, holding, opened, with_settings
 
 A, B = CODES[0], CODES[1]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from orders_world import CODES, Broker, World, kst
 
 from kquant.domain.orders.seen import Seen, observe
 from kquant.domain.orders.sizing import reserved_krw
@@ -29,6 +28,7 @@ from kquant.events.portfolio import (
     PositionOpened,
 )
 from kquant.krx import tick_size
+from tests.orders.orders_world import CODES, Broker, World, kst
 
 START_CASH = 30_000_000
 codes = st.sampled_from(CODES)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from orders_world import CODES, Broker, World, by_kind, holding, opened
-
 from kquant.events.base import Event, Recorded
 from kquant.events.orders import ExecutionsWanted, OrderFilled, OrderFinished, OrderIntended
+from tests.orders.orders_world import CODES, Broker, World, by_kind, holding, opened
 
 A, B = CODES[0], CODES[1]
 

@@ -81,6 +81,7 @@ class KisFeed:
         self._epoch = Epoch(0)
         self._connecting = True
         self._appending = 0
+        self._over = False
         self._resume_at: Micros | None = None
         self._asked_at: float | None = None
         self._started = threading.Event()
@@ -99,6 +100,7 @@ class KisFeed:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(timeout=15)
+            self._over = not self._thread.is_alive()
 
     def call(self, callback: Callable[[], None]) -> Future[None]:
         """Run *callback* on the feed's thread, as for the desk; the future tells when it has run."""
@@ -122,7 +124,9 @@ class KisFeed:
         return self._socket is not None
 
     def idle(self) -> bool:
-        """Tell whether nothing is under way that does not wait on the clock."""
+        """Tell whether nothing is under way that does not wait on the clock; a closed feed is idle for good."""
+        if self._over:
+            return True
         head = self._journal.head
         waiting = self._session.unanswered and (
             self._asked_at is not None and time.monotonic() - self._asked_at < PATIENCE_SECONDS
@@ -163,6 +167,7 @@ class KisFeed:
             raise error
         await asyncio.gather(keeper, return_exceptions=True)
         # The journal answers on its own thread, which must find this loop open.
+        self.desk.catch_up()
         while self._appending:  # noqa: ASYNC110  at the end of a run only
             await asyncio.sleep(0.001)
 
@@ -322,6 +327,8 @@ class KisFeed:
             match output:
                 case Data(text=text, records=records, first=first):
                     place = self.desk.frame(text, records)
+                    if first:
+                        self.desk.flush()
                     for code, channel in first:
                         self._append(FirstTick(epoch=self._epoch, code=code, channel=channel, place=place), None)
                 case Report(event=event, caused_by=cause):
