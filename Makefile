@@ -10,7 +10,7 @@ run: setup
 	$(BIN)/kquant run --profile demo --speed max
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

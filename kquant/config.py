@@ -22,6 +22,8 @@ from kquant.settings import CalendarTable, Settings
 from kquant.values import KquantError, from_kst
 
 Tree = dict[str, Any]
+NOT_SETTINGS = frozenset({"KQUANT_SHARED_DATA", "KQUANT_REQUIRE_SHARED_DATA"})
+"""Variables of the tests, which say where real market data lies."""
 TABLES = ("ticks.toml", "fees.toml", "calendar.toml")
 
 
@@ -132,9 +134,12 @@ def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Tree]]:
     """Read KQUANT_SECTION__KEY=value; the value is TOML, a bare word is text."""
     layers: list[tuple[str, Tree]] = []
     for name in sorted(environ):
-        if name.startswith("KQUANT_") and "__" in name:
-            key = name.removeprefix("KQUANT_").lower().replace("__", ".")
-            layers.append((name, _nested(key, parse_value(environ[name]))))
+        if not name.startswith("KQUANT_") or name in NOT_SETTINGS:
+            continue
+        if "__" not in name:
+            raise ConfigError(f"variable {name} names no setting: write KQUANT_SECTION__KEY, with two underscores")
+        key = name.removeprefix("KQUANT_").lower().replace("__", ".")
+        layers.append((name, _nested(key, parse_value(environ[name]))))
     return layers
 
 

@@ -7,48 +7,23 @@ import getpass
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import structlog
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from kquant.cli import codes
-from kquant.cli.days import DayError, account_name, day_folders, find_day, is_running
-from kquant.config import ConfigError, Loaded, load, parse_value
+from kquant.cli.days import DayError, account_name, is_running
+from kquant.cli.shell import ConfigFile, Data, Json, Profile, Setting, app, print_json, settings_for
+from kquant.config import ConfigError
 from kquant.gateways.embedded import Credentials
 from kquant.gateways.operator import HaltFlag, NoInstance, ask
 from kquant.values import KquantError
 
-Profile = Annotated[str, Parameter(name=("--profile", "-p"))]
-ConfigFile = Annotated[Path | None, Parameter(name="--config")]
-Data = Annotated[Path | None, Parameter(name="--data")]
-Json = Annotated[bool, Parameter(name="--json", negative="")]
-Setting = Annotated[list[str] | None, Parameter(name="--set", negative="")]
-
-app = App(
-    name="kquant",
-    help="Watches and trades the Korean stock market through the KIS Open API. 실시간 감시·자동매매.",
-    help_epilogue="Exit codes: 0 done · 1 the answer is no · 2 bad input · 3 busy · 4 failed, start again · 130 interrupted",
-)
 config_app = App(name="config", help="Look at the settings.")
 app.command(config_app)
-
-
-def _settings(profile: str, file: Path | None, sets: list[str] | None, **overrides: Any) -> Loaded:
-    given = {key.replace("__", "."): value for key, value in overrides.items() if value is not None}
-    single: dict[str, Any] = {}
-    for text in sets or []:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {text}: write section.key=value")
-        single[key.strip()] = parse_value(value.strip())
-    return load(profile, file=file, overrides=given, sets=single)
-
-
-def _print_json(document: Any) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
 @app.command
@@ -91,7 +66,7 @@ def run(
     from kquant.cli.summary import finish  # noqa: PLC0415
 
     _check_speed(speed)
-    loaded = _settings(profile, config, set_, demo__day=day, journal__data=None if data is None else str(data))
+    loaded = settings_for(profile, config, set_, demo__day=day, journal__data=None if data is None else str(data))
     if market is not None and not market.is_dir():
         raise DayError(f"--market {market} is not a market day's folder: make one with `kquant market import`")
     console = Console(stderr=json)
@@ -114,9 +89,9 @@ def _check_speed(speed: str) -> None:
 @config_app.command
 def check(*, profile: Profile = "demo", config: ConfigFile = None, set_: Setting = None, json: Json = False) -> int:
     """Check the settings; an unknown or mistyped key is refused by name."""
-    loaded = _settings(profile, config, set_)
+    loaded = settings_for(profile, config, set_)
     if json:
-        _print_json({"ok": True, "profile": loaded.settings.profile, "settings": len(loaded.origins)})
+        print_json({"ok": True, "profile": loaded.settings.profile, "settings": len(loaded.origins)})
     else:
         sys.stdout.write(f"{len(loaded.origins)} settings are good for profile {loaded.settings.profile}\n")
     return codes.OK
@@ -125,7 +100,7 @@ def check(*, profile: Profile = "demo", config: ConfigFile = None, set_: Setting
 @config_app.command
 def show(*, profile: Profile = "demo", config: ConfigFile = None, set_: Setting = None, json: Json = False) -> int:
     """Show every setting with where it came from."""
-    loaded = _settings(profile, config, set_)
+    loaded = settings_for(profile, config, set_)
     tree = msgspec.to_builtins(loaded.settings)
     rows = []
     for key in sorted(loaded.origins):
@@ -134,7 +109,7 @@ def show(*, profile: Profile = "demo", config: ConfigFile = None, set_: Setting 
             value = value[part]
         rows.append({"key": key, "value": value, "origin": loaded.origins[key]})
     if json:
-        _print_json(rows)
+        print_json(rows)
         return codes.OK
     width = max(len(row["key"]) for row in rows)
     for row in rows:
@@ -181,7 +156,7 @@ def status(*, data: Data = None, config: ConfigFile = None, json: Json = False) 
     lines = asyncio.run(ask(account, "status"))
     answer = msgspec.json.decode(lines[0])
     if json:
-        _print_json(answer)
+        print_json(answer)
     else:
         sys.stdout.write(f"{answer['clock']} KST  {answer['line']}\n")
     return codes.OK
@@ -189,14 +164,14 @@ def status(*, data: Data = None, config: ConfigFile = None, json: Json = False) 
 
 def _said(text: str, *, halted: bool, recorded: int | None, json: bool) -> int:
     if json:
-        _print_json({"halted": halted, "recorded": recorded})
+        print_json({"halted": halted, "recorded": recorded})
     else:
         sys.stdout.write(text + "\n")
     return codes.OK
 
 
 def _account_folder(data: Path | None, config: Path | None) -> Path:
-    loaded = _settings("demo", config, None, journal__data=None if data is None else str(data))
+    loaded = settings_for("demo", config, None, journal__data=None if data is None else str(data))
     return Path(loaded.settings.journal.data) / account_name(Credentials().account)
 
 
@@ -209,10 +184,6 @@ def _tell(account: Path, command: str, reason: str) -> int | None:
         return None
     answer = msgspec.json.decode(lines[0]) if lines else {}
     return answer.get("seq")
-
-
-def _data(data: Path | None) -> Path:
-    return data if data is not None else Path(load("demo").settings.journal.data)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -257,6 +228,3 @@ def _configure_logs() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(30),
         cache_logger_on_first_use=False,
     )
-
-
-__all__ = ["app", "day_folders", "find_day", "main"]

@@ -65,7 +65,6 @@ class Outcome:
     reason: str = ""
     facts: list[Recorded] = field(default_factory=list)
     wall_seconds: float = 0.0
-    provenance: tuple[str, ...] = ()
 
 
 class LiveRun:
@@ -185,7 +184,7 @@ class LiveRun:
             await rooms.close()
             journal.close()
         facts = list(journal.read(Seq(0), 10_000_000))
-        return Outcome(code=code, folder=folder, reason=self._reason, facts=facts, provenance=_provenance(ready))
+        return Outcome(code=code, folder=folder, reason=self._reason, facts=facts)
 
     def _clock(self, hello: Hello) -> SteppedClock | RunningClock:
         if hello.mode == "step":
@@ -319,16 +318,3 @@ class LiveRun:
                 loop.add_signal_handler(number, interrupt)
             except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt instead
                 return
-
-
-def _provenance(ready: Ready) -> tuple[str, ...]:
-    """Say what market was played."""
-    market = ready.market
-    if market.get("source") == "generated":
-        return (f"market: generated from seed {market.get('seed')}, {market.get('stocks'):,} stocks",)
-    drawn = market.get("drawn", [])
-    line = (
-        f"market: imported, {market.get('stocks'):,} stocks, of which {len(drawn):,} have an intraday path drawn to fit "
-        "their official daily row; the others follow recorded bars"
-    )
-    return (line,)

@@ -11,8 +11,8 @@ import msgspec
 from cyclopts import App, Parameter
 
 from kquant.cli import codes
-from kquant.cli.app import Json, app
 from kquant.cli.days import parse_day
+from kquant.cli.shell import Json, app
 from kquant.values import KquantError
 
 if TYPE_CHECKING:

@@ -11,15 +11,18 @@ import msgspec
 from cyclopts import App, Parameter
 
 from kquant.cli import codes
-from kquant.cli.app import Data, Json, _data, _print_json, app
 from kquant.cli.days import find_day, is_running
+from kquant.cli.shell import Data, Json, app, data_folder, print_json
+from kquant.cli.summary import write_report
 from kquant.domain import OWNERS
 from kquant.events.base import Recorded
 from kquant.gateways.kis.wire import decode
 from kquant.gateways.operator import INSTANCE, ask, ask_stream, decode_row
+from kquant.journal import read_day
 from kquant.replay import commands
 from kquant.views.describe import line
 from kquant.views.names import Names
+from kquant.views.summary import day_summary
 
 replay_app = App(name="replay", help="Tell a day again from its log.")
 app.command(replay_app)
@@ -31,7 +34,7 @@ SeqOption = Annotated[int | None, Parameter(name="--seq", help="Place in the day
 
 def _show(answer: commands.Answer, *, json: bool) -> int:
     if json:
-        _print_json(answer.data)
+        print_json(answer.data)
     else:
         sys.stdout.write(answer.text + "\n")
     return answer.code
@@ -40,14 +43,14 @@ def _show(answer: commands.Answer, *, json: bool) -> int:
 @replay_app.command
 def rebuild(day: Day = "latest", *, at: At = None, seq: SeqOption = None, data: Data = None, json: Json = False) -> int:
     """Show slot table, portfolio, picks and scores as they were at a moment."""
-    folder = find_day(_data(data), day)
+    folder = find_day(data_folder(data), day)
     return _show(commands.rebuild(folder, OWNERS, at=at, seq=seq, facts=_running(folder)), json=json)
 
 
 @replay_app.command
 def verify(day: Day = "latest", *, data: Data = None, json: Json = False) -> int:
     """Decide everything again from the log, derive every trigger and bar again from the tape, and compare."""
-    folder = find_day(_data(data), day)
+    folder = find_day(data_folder(data), day)
     return _show(commands.verify(folder, OWNERS, decode, facts=_running(folder)), json=json)
 
 
@@ -64,7 +67,7 @@ def events(
 
     With --follow and --json every event is one line of JSON; without --follow they are one JSON list.
     """
-    folder = find_day(_data(data), day)
+    folder = find_day(data_folder(data), day)
     if follow and _is_live(folder):
         asyncio.run(_follow(folder, stream, json=json))
         return codes.OK
@@ -76,9 +79,22 @@ def events(
 
 
 @app.command
+def report(day: Day = "latest", *, data: Data = None, json: Json = False) -> int:
+    """Write and print a finished or stopped day's report again."""
+    folder = find_day(data_folder(data), day)
+    facts = _running(folder) or read_day(folder)
+    page, text = write_report(folder, facts)
+    if json:
+        print_json({"report": str(page), "summary": commands.plain(day_summary(facts))})
+    else:
+        sys.stdout.write(f"{text}\n\nreport: {page}\n")
+    return codes.OK
+
+
+@app.command
 def why(day: Day, code: str, *, at: At = None, seq: SeqOption = None, data: Data = None, json: Json = False) -> int:
     """Tell why a stock got, kept, lost or never got a slot, and why it was bought or not."""
-    folder = find_day(_data(data), day)
+    folder = find_day(data_folder(data), day)
     return _show(commands.why(folder, code, at=at, seq=seq, facts=_running(folder)), json=json)
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from kquant.cli import codes
-from kquant.cli.app import _print_json
 from kquant.cli.live import Outcome
+from kquant.cli.shell import print_json
+from kquant.events.base import Recorded
+from kquant.gateways.embedded import Ready
 from kquant.replay.commands import plain
 from kquant.views.page import html_report
 from kquant.views.report import text_report
@@ -18,9 +23,7 @@ REPORT = "report.html"
 
 def finish(outcome: Outcome, *, as_json: bool) -> int:
     """Write the report beside the day, print it, and return the run's exit code."""
-    replay = f"kquant replay verify {_shown(outcome.folder)}"
-    page = outcome.folder / REPORT
-    page.write_text(html_report(outcome.facts, replay_command=replay, provenance=outcome.provenance), encoding="utf-8")
+    page, text = write_report(outcome.folder, outcome.facts)
     if as_json:
         summary = plain(day_summary(outcome.facts))
         document = {
@@ -31,14 +34,38 @@ def finish(outcome: Outcome, *, as_json: bool) -> int:
             "wall_seconds": round(outcome.wall_seconds, 1),
             "summary": summary,
         }
-        _print_json(document)
+        print_json(document)
         _complain(outcome)
         return outcome.code
-    report = text_report(outcome.facts, replay_command=replay, provenance=outcome.provenance)
-    sys.stdout.write(f"{report}\n\nreport: {_shown(page)}   wall time: {outcome.wall_seconds:.1f} s\n")
+    sys.stdout.write(f"{text}\n\nreport: {page}   wall time: {outcome.wall_seconds:.1f} s\n")
     sys.stdout.flush()
     _complain(outcome)
     return outcome.code
+
+
+def write_report(folder: Path, facts: Sequence[Recorded]) -> tuple[Path, str]:
+    """Write `report.html` into the day's folder; return its path and the report as text."""
+    replay = f"kquant replay verify {folder}"
+    lines, drawn = provenance(folder)
+    page = folder / REPORT
+    page.write_text(html_report(facts, replay_command=replay, provenance=lines, drawn=drawn), encoding="utf-8")
+    return page, text_report(facts, replay_command=replay, provenance=lines)
+
+
+def provenance(folder: Path) -> tuple[tuple[str, ...], frozenset[str] | None]:
+    """Say what market was played, and which stocks' paths were drawn; nothing of a day without an embedded exchange."""
+    about = folder / "exchange" / "exchange.json"
+    if not about.is_file():
+        return (), None
+    market = msgspec.json.decode(about.read_bytes(), type=Ready).market
+    stocks, drawn = int(market["stocks"]), frozenset(market.get("drawn", ()))
+    if market["source"] == "generated":
+        return (f"market: generated from seed {market['seed']}, {stocks:,} stocks",), None
+    line = (
+        f"market: imported, {stocks:,} stocks, of which {len(drawn):,} have an intraday path drawn to fit their "
+        "official daily row; the others follow recorded bars or did not trade"
+    )
+    return (line,), drawn
 
 
 def _complain(outcome: Outcome) -> None:
@@ -52,7 +79,3 @@ def _why(outcome: Outcome) -> str:
     if outcome.code == codes.DIFFERS:
         return "the closing balance does not agree with the broker's: see the report"
     return f"the run stopped itself: {outcome.reason}. The same command recovers and goes on"
-
-
-def _shown(path: Path) -> str:
-    return str(path)

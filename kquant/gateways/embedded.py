@@ -36,6 +36,9 @@ class Credentials(Struct, frozen=True, kw_only=True):
     app_key: str = "PSdemo0000000000000000000000000000de"
     app_secret: str = "demo-secret-" + "0" * 168
 
+    def __repr__(self) -> str:
+        return f"Credentials({self.account}, keys hidden)"
+
 
 class Ready(Struct, frozen=True, kw_only=True):
     """What the exchange prints when it is up. Ports are on loopback. research: the day's research table (Parquet)."""

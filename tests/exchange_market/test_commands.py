@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("cyclopts")
 
 from kquant.cli import market
-from kquant.cli.app import app
+from kquant.cli.shell import app
 from kquant.exchange.market import save
 from tests.exchange_market.days import small_day
 

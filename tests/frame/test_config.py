@@ -29,6 +29,11 @@ def test_a_mistyped_value_is_refused_with_its_key_and_origin() -> None:
         load("demo", environ={"KQUANT_SLOTS__CAPACITY": '"many"'})
 
 
+def test_a_variable_with_one_underscore_is_refused_instead_of_ignored() -> None:
+    with pytest.raises(ConfigError, match="KQUANT_RISK_MAX_POSITIONS names no setting"):
+        load("demo", environ={"KQUANT_RISK_MAX_POSITIONS": "3"})
+
+
 def test_a_value_out_of_range_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"slots\.capacity"):
         load("demo", environ={"KQUANT_SLOTS__CAPACITY": "42"})

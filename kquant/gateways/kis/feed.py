@@ -167,7 +167,6 @@ class KisFeed:
             raise error
         await asyncio.gather(keeper, return_exceptions=True)
         # The journal answers on its own thread, which must find this loop open.
-        self.desk.catch_up()
         while self._appending:  # noqa: ASYNC110  at the end of a run only
             await asyncio.sleep(0.001)
 
