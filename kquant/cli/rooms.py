@@ -15,7 +15,7 @@ from kquant.gateways.kis.calls import KisCalls
 from kquant.gateways.kis.feed import KisFeed
 from kquant.gateways.kis.orders import OrderGateway
 from kquant.gateways.kis.reads import RestGateway
-from kquant.gateways.kis.rest import RestClient, Secrets
+from kquant.gateways.kis.rest import KisUnreachable, RestClient, Secrets
 from kquant.gateways.kis.session import FeedSession
 from kquant.gateways.kis.wire import NOTICE_REAL, decode
 from kquant.gateways.market import MarketDesk
@@ -27,7 +27,7 @@ from kquant.journal import Attachments, SqliteJournal, TapeError, TapeReader, Ta
 from kquant.krx import SessionHours
 from kquant.market.records import RestPrice
 from kquant.settings import Settings
-from kquant.values import SECOND_US, Micros
+from kquant.values import SECOND_US, KquantError, Micros, to_kst
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,10 @@ class Joined:
     changed: Callable[[], None]
     on_fatal: Callable[[str], None]
     status: Callable[[], dict[str, Any]]
+
+
+class ClosedDay(KquantError):
+    """The exchange does not open on the day, or nobody can tell: closed by default."""
 
 
 class _Follower(Protocol):
@@ -70,7 +74,7 @@ class Rooms:
             timeout_seconds=settings.broker.rest_timeout_seconds,
             token_file=joined.folder / "exchange" / "token.json",
         )
-        calls = KisCalls(self._client, joined.credentials.account)
+        calls = self._calls = KisCalls(self._client, joined.credentials.account)
         halt = HaltFlag(joined.account_folder)
         self._tape = TapeWriter(joined.folder, settings.journal.tape_block_frames)
         self.clock_gateway = ClockGateway(journal, clock, changed=changed, on_fatal=on_fatal)
@@ -126,12 +130,22 @@ class Rooms:
         """Start every gateway; each takes up what the log leaves open."""
         self._loop = asyncio.get_running_loop()
         await self._client.start()
+        await self._check_day()
         for follower in self._followers.values():
             await follower.start()
         await self.clock_gateway.start()
         await asyncio.to_thread(self.feed.start)
         await self.operator.start()
         self._syncing = asyncio.create_task(self._keep_synced(), name="tape sync")
+
+    async def _check_day(self) -> None:
+        """Have the broker confirm that the exchange opens today: its word stands above our calendar."""
+        day = to_kst(self._joined.hours.open_at).strftime("%Y%m%d")
+        try:
+            if not await self._calls.is_open_day(day):
+                raise ClosedDay(f"the broker says the exchange is closed on {day}, config/calendar.toml says it opens")
+        except KisUnreachable as error:
+            raise ClosedDay(f"the broker does not answer whether the exchange opens on {day}: {error}") from None
 
     async def hang_up(self) -> None:
         """Close the feed's connection; its end is recorded, and nothing comes after it."""

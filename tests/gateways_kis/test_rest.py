@@ -342,3 +342,21 @@ def test_flags_are_read_and_liquidation_has_no_limits():
 def test_a_damaged_master_file_is_unreadable(content):
     with pytest.raises(KisUnreadable):
         master.parse(content, "KOSPI", BANDS)
+
+
+def holidays(*rows):
+    return ok(output=[{"bass_dt": day, "bzdy_yn": "Y", "tr_day_yn": "Y", "opnd_yn": opened} for day, opened in rows])
+
+
+@pytest.mark.parametrize(("said", "opens"), [("Y", True), ("N", False)])
+async def test_the_broker_says_whether_the_exchange_opens(kis, calls, said, opens):
+    kis.answers(holidays(("20261120", said), ("20261121", "N")))
+    assert await calls.is_open_day("20261120") is opens
+    assert kis.asked[0]["query"]["BASS_DT"] == "20261120"
+
+
+@pytest.mark.parametrize("rows", [[("20261121", "Y")], [("20261120", "?")], []])
+async def test_a_day_the_broker_does_not_speak_of_is_not_taken_for_open(kis, calls, rows):
+    kis.answers(holidays(*rows))
+    with pytest.raises(KisUnreadable):
+        await calls.is_open_day("20261120")

@@ -88,6 +88,18 @@ class KisCalls:
         answer = await self._client.get(f"{PREFIX}/quotations/news-title", "FHKST01011800", params, lane=OTHER)
         return tuple(_news(row) for row in _rows(answer, "output", "output1"))
 
+    async def is_open_day(self, day: str) -> bool:
+        """Tell whether the exchange opens on *day* (YYYYMMDD). KIS asks for one such call a day."""
+        params = {"BASS_DT": day, "CTX_AREA_FK": "", "CTX_AREA_NK": ""}
+        answer = await self._client.get(f"{PREFIX}/quotations/chk-holiday", "CTCA0903R", params, lane=OTHER)
+        for row in _rows(answer, "output"):
+            if text_field(row, "bass_dt") == day:
+                said = text_field(row, "opnd_yn")
+                if said not in {"Y", "N"}:
+                    raise KisUnreadable(f"field opnd_yn is {said!r}")
+                return said == "Y"
+        raise KisUnreadable(f"chk-holiday does not list {day}")
+
     async def balance(self) -> BalanceAnswered:
         """Return the whole balance. cash_krw is D+2 settled cash; rows without shares are left out."""
         params = {
