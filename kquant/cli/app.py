@@ -181,9 +181,13 @@ def _tell(account: Path, command: str, reason: str) -> int | None:
     try:
         lines = asyncio.run(ask(account, command, who=getpass.getuser(), reason=reason))
     except NoInstance:
-        return None
-    answer = msgspec.json.decode(lines[0]) if lines else {}
-    return answer.get("seq")
+        if command == "halt":
+            return None  # the file is there, and the last gate looks at it
+        raise
+    answer = msgspec.json.decode(lines[0], type=dict[str, Any]) if lines else {"error": "it did not answer"}
+    if "error" in answer:
+        raise NoInstance(f"the running instance refused {command}: {answer['error']}")
+    return int(answer["seq"])
 
 
 def main(arguments: list[str] | None = None) -> int:

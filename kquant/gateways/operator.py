@@ -28,6 +28,7 @@ INSTANCE = "instance.json"
 HALT_FILE = "HALT"
 STREAM = "operator"
 PAGE = 500
+QUESTION_SECONDS = 10
 LINE_LIMIT = 1 << 24
 
 
@@ -125,7 +126,10 @@ class OperatorGateway:
             task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             try:
-                answer = await self._answer(await reader.readline(), writer)
+                line = await asyncio.wait_for(reader.readline(), QUESTION_SECONDS)
+                answer = await self._answer(line, writer)
+            except TimeoutError:
+                answer = {"error": f"no command within {QUESTION_SECONDS} s"}
             except (ValueError, TypeError, KeyError) as error:
                 answer = {"error": f"a command that does not fit: {type(error).__name__} {error}"}
             except JournalError as error:

@@ -84,7 +84,7 @@ def why(facts: Sequence[Recorded], code: str, at: Seq | None = None) -> Why:
         item = teller.tell(fact)
         if item is not None:
             _append(told, fact, item, known, names)
-    if not told and symbol not in names:
+    if symbol not in names and (names or not told):
         raise UnknownStock(f"no event of the day mentions {code!r}: give a KRX code such as 005930")
     return Why(code=symbol, name=names.get(symbol, ""), verdict=_verdict(known, symbol, told), told=tuple(told))
 
