@@ -84,7 +84,8 @@ def why(facts: Sequence[Recorded], code: str, at: Seq | None = None) -> Why:
         item = teller.tell(fact)
         if item is not None:
             _append(told, fact, item, known, names)
-    if symbol not in names and (names or not told):
+    # That it was not picked is told of every code, so it alone does not make a code known.
+    if symbol not in names and all(item.section == "Analysis" for item in told):
         raise UnknownStock(f"no event of the day mentions {code!r}: give a KRX code such as 005930")
     return Why(code=symbol, name=names.get(symbol, ""), verdict=_verdict(known, symbol, told), told=tuple(told))
 
