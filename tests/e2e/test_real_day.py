@@ -147,7 +147,7 @@ def test_the_report_says_how_many_stocks_have_a_drawn_path(real):
 
 
 @pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the report counts the 90 stocks without a trade among those with bars"
+    strict=True, raises=AssertionError, reason="the report gives no number of its own for the stocks with recorded bars"
 )
 def test_the_report_says_how_many_stocks_follow_recorded_bars(real):
     for text in reports(real):
