@@ -61,9 +61,10 @@ def provenance(folder: Path) -> tuple[tuple[str, ...], frozenset[str] | None]:
     stocks, drawn = int(market["stocks"]), frozenset(market.get("drawn", ()))
     if market["source"] == "generated":
         return (f"market: generated from seed {market['seed']}, {stocks:,} stocks",), None
+    bars = int(market["bars"])
     line = (
-        f"market: imported, {stocks:,} stocks, of which {len(drawn):,} have an intraday path drawn to fit their "
-        "official daily row; the others follow recorded bars or did not trade"
+        f"market: imported, {stocks:,} stocks: {bars:,} follow recorded bars, {len(drawn):,} have an intraday path drawn "
+        f"to fit their official daily row, {stocks - bars - len(drawn):,} did not trade"
     )
     return (line,), drawn
 

@@ -146,9 +146,6 @@ def test_the_report_says_how_many_stocks_have_a_drawn_path(real):
         assert re.search(rf"(?<![\d,]){DRAWN:,} [a-z ]*drawn", text)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the report gives no number of its own for the stocks with recorded bars"
-)
 def test_the_report_says_how_many_stocks_follow_recorded_bars(real):
     for text in reports(real):
         assert re.search(rf"(?<![\d,]){BARS} [a-z ]*recorded bars", text)

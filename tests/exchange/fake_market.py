@@ -109,5 +109,8 @@ class FakeMarket:
         title = NewsTitle("2026011508000001", self.day, dt.time(8), "공급계약 체결", ("000010",), "연합")
         return [title] if second >= 8 * 3600 and code in (None, "000010") else []
 
+    def traded_codes(self) -> frozenset[str]:
+        return frozenset(stock.code for stock in self.stocks)
+
     def write_research(self, path: Path) -> None:
         path.write_bytes(b"research")

@@ -134,6 +134,11 @@ class MarketDay:
             n for n in self._news if dt.datetime.combine(n.date, n.time) <= now and (code is None or code in n.codes)
         ]
 
+    def traded_codes(self) -> frozenset[str]:
+        """The codes that print at all this day."""
+        rows = np.flatnonzero(self.bars.volume.sum(axis=1))
+        return frozenset(self.stocks[row].code for row in rows.tolist())
+
     def write_research(self, path: Path) -> None:
         """Write the point-in-time research table (`research.COLUMNS`) as Parquet."""
         self._write_research(path)

@@ -121,6 +121,13 @@ def _open_exchange(options: argparse.Namespace) -> tuple[Exchange, SqliteStore]:
     return Exchange(market, settings, store, restored), store
 
 
+def _about(market: Market) -> dict[str, Any]:
+    """Say what is played: which stocks have a path drawn to fit their daily row, and how many follow recorded bars."""
+    drawn = [stock.code for stock in market.stocks if stock.drawn]
+    about = {"source": market.source, "seed": market.seed, "stocks": len(market.stocks), "drawn": drawn}
+    return {**about, "bars": len(market.traded_codes().difference(drawn))}
+
+
 async def _serve(options: argparse.Namespace) -> None:
     exchange, store = _open_exchange(options)
     research = options.state / "research.parquet"
@@ -129,8 +136,7 @@ async def _serve(options: argparse.Namespace) -> None:
         partial = options.state / "research.partial.parquet"
         market.write_research(partial)
         partial.replace(research)
-    drawn = [stock.code for stock in market.stocks if stock.drawn]
-    about = {"source": market.source, "seed": market.seed, "stocks": len(market.stocks), "drawn": drawn}
+    about = _about(market)
     ports = Ports(exchange, options.speed, {"market": about})
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
