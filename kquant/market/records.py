@@ -11,7 +11,7 @@ class Trade(Struct, frozen=True, gc=False):
     """One print on the tape, anyone's.
 
     time: HHMMSS KST.   last_qty: shares of this print.   side: 1 buyer-initiated, 5 seller-initiated, 3 auction.
-    bid, ask and their sizes: best quote with the print, 0 when none.   volume, value: the day so far (shares, won).
+    bid, ask: best quote with the print, 0 when none.   volume, value: the day so far (shares, won).
     session: KIS session code ("20" in the regular session).   phase: time class ("0" in session, "C" during VI …).
     """
 
@@ -22,8 +22,6 @@ class Trade(Struct, frozen=True, gc=False):
     side: int
     bid: Krw
     ask: Krw
-    bid_qty: Shares
-    ask_qty: Shares
     open: Krw
     high: Krw
     low: Krw

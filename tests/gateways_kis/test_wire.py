@@ -28,8 +28,6 @@ def test_a_trade_of_46_fields_is_read_field_by_field():
         1,
         62600,
         62700,
-        244009,
-        71292,
         62700,
         63000,
         62300,

@@ -12,7 +12,7 @@ from kquant.market.records import Book, ProgramTrade, Trade
 KEYS = Keys("k" * 32, "i" * 16)
 TRADE = {
     "code": "MKSC_SHRN_ISCD", "time": "STCK_CNTG_HOUR", "last_price": "STCK_PRPR", "last_qty": "CNTG_VOL",
-    "side": "CCLD_DVSN", "bid": "BIDP1", "ask": "ASKP1", "bid_qty": "BIDP_RSQN1", "ask_qty": "ASKP_RSQN1",
+    "side": "CCLD_DVSN", "bid": "BIDP1", "ask": "ASKP1",
     "open": "STCK_OPRC", "high": "STCK_HGPR", "low": "STCK_LWPR", "volume": "ACML_VOL", "value": "ACML_TR_PBMN",
     "change_bp": "PRDY_CTRT", "session": "NEW_MKOP_CLS_CODE", "phase": "HOUR_CLS_CODE", "halted": "TRHT_YN",
 }  # fmt: skip

@@ -31,7 +31,7 @@ class Line:
 def trade(code=SAMSUNG, price=1_000, volume=10, qty=1, time="090000", high=None):
     return Trade(
         code=code, time=time, last_price=Krw(price), last_qty=Shares(qty), side=1, bid=Krw(price - 1),
-        ask=Krw(price + 1), bid_qty=Shares(5), ask_qty=Shares(5), open=Krw(1_000), high=Krw(high or price),
+        ask=Krw(price + 1), open=Krw(1_000), high=Krw(high or price),
         low=Krw(price), volume=Shares(volume), value=Krw(volume * 1_000), change_bp=BasisPoints(0), session="20",
         phase="0", halted=False,
     )  # fmt: skip

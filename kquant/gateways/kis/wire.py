@@ -48,10 +48,9 @@ def decode(text: str) -> tuple[Record, ...]:
             raise FeedFormatError(f"{tr_id}: {count} records in {len(fields)} fields")
         read, starts = _READERS[tr_id], range(0, len(fields), width)
         try:
-            return tuple([read(fields, start) for start in starts])
+            return read(fields, starts)
         except ValueError:
-            fields = list(map(_tidy, fields))
-            return tuple([read(fields, start) for start in starts])
+            return read(list(map(_tidy, fields)), starts)
     except (ValueError, KeyError, ZeroDivisionError, IndexError) as error:
         raise FeedFormatError(f"not a data frame: {text[:40]!r} ({type(error).__name__}: {error})") from None
 
@@ -82,7 +81,7 @@ def _bounded(figures: int) -> None:
 _HALTED = {"Y": True, "N": False}
 
 
-_FIGURES = (2, 12, 21, 11, 10, 37, 36, 7, 8, 9, 13, 14)
+_FIGURES = (2, 12, 21, 11, 10, 7, 8, 9, 13, 14)
 
 
 @cache
@@ -92,10 +91,10 @@ def _figures_at(start: int) -> Callable[[list[str]], tuple[str, ...]]:
 
 
 @lru_cache(maxsize=8_192)
-def _change(rate: str, direction: str) -> BasisPoints:
-    """Return the change rate; a rate without a sign takes that of its direction code (4 lower limit, 5 down)."""
-    points = basis_points(rate.strip())
-    return BasisPoints(-points) if points > 0 and direction in {"4", "5"} else points
+def _rate(text: str) -> int:
+    """Return a percentage's text as basis points; KIS writes two decimals, other texts take the longer way."""
+    plain = text[-3:-2] == "." and text[-2:].isdigit() and text[:-3].removeprefix("-").isdigit() and len(text) < 12
+    return int(text[:-3] + text[-2:]) if plain else basis_points(text.strip())
 
 
 def _tidy(text: str) -> str:
@@ -105,22 +104,36 @@ def _tidy(text: str) -> str:
     return whole if whole.isdigit() and part and not part.strip("0") else text
 
 
-def _trade(f: list[str], i: int) -> Record:
-    # The hot path: one sweep of `int` over the figures, and one look at the signs and sizes of all of them.
-    last, qty, side, bid, ask, bid_qty, ask_qty, opened, high, low, volume, value = map(int, _figures_at(i)(f))
-    if (last | qty | side | bid | ask | bid_qty | ask_qty | opened | high | low | volume | value) >> 62:
-        raise ValueError("a figure below zero or above all bounds")
-    time = f[i + 1]
-    if len(time) != 6 or not time.isdigit():
-        raise ValueError(f"time {time!r}")
-    return _new_trade(
-        f[i], time, last, qty, side, bid, ask, bid_qty, ask_qty, opened, high, low, volume, value,
-        _change(f[i + 5], f[i + 3]), f[i + 34], f[i + 43], _HALTED[f[i + 35]],
-    )  # fmt: skip
+def _trades(f: list[str], starts: range) -> tuple[Record, ...]:
+    # The hot path: one sweep of `int` over a record's figures, one look at the signs and sizes of all of them, and no
+    # call a record but those that make it.
+    figures_at, new, rate, halted = _figures_at, _new_trade, _rate, _HALTED
+    records = []
+    time = ""
+    for i in starts:
+        last, qty, side, bid, ask, opened, high, low, volume, value = map(int, figures_at(i)(f))
+        if (last | qty | side | bid | ask | opened | high | low | volume | value) >> 62:
+            raise ValueError("a figure below zero or above all bounds")
+        if f[i + 1] != time:  # the records of a frame mostly share it
+            time = _clock(f[i + 1])
+        change = rate(f[i + 5])
+        if change > 0 and f[i + 3] in "45":  # a rate without a sign takes that of its direction: limit down, down
+            change = -change
+        records.append(
+            new(
+                f[i], time, last, qty, side, bid, ask, opened, high, low, volume, value,
+                change, f[i + 34], f[i + 43], halted[f[i + 35]],
+            )
+        )  # fmt: skip
+    return tuple(records)
 
 
 _new_trade = cast("Callable[..., Trade]", Trade)
 """Trade, without naming the type of each figure: a call through a NewType costs as much as reading the number."""
+
+
+def _books(f: list[str], starts: range) -> tuple[Record, ...]:
+    return tuple([_book(f, start) for start in starts])
 
 
 def _book(f: list[str], i: int) -> Record:
@@ -139,13 +152,17 @@ def _book(f: list[str], i: int) -> Record:
     return book
 
 
+def _programs(f: list[str], starts: range) -> tuple[Record, ...]:
+    return tuple([_program(f, start) for start in starts])
+
+
 def _program(f: list[str], i: int) -> Record:
     sold, bought, net = Shares(int(f[i + 2])), Shares(int(f[i + 4])), Shares(int(f[i + 6]))
     _bounded(sold | bought | abs(net))
     return ProgramTrade(Symbol(f[i]), _clock(f[i + 1]), sold, bought, net)
 
 
-_READERS = {"H0STCNT0": _trade, "H0STASP0": _book, "H0STPGM0": _program}
+_READERS = {"H0STCNT0": _trades, "H0STASP0": _books, "H0STPGM0": _programs}
 
 
 class Keys(Struct, frozen=True):
