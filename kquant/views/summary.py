@@ -99,7 +99,7 @@ def day_summary(facts: Sequence[Recorded]) -> DaySummary:
         qualified=sum(len(scan.qualified) for scan in scans),
         evictions=_count(events, slots.SlotEvicted),
         slots_most=max((sum(step.counts) for step in occupancy(facts)), default=0),
-        reconnects=_count(events, feed.FeedLost),
+        reconnects=max(_count(events, feed.FeedConnected) - 1, 0),
         runs=_runs(facts, started[-1].settings.schedule.pipeline if started else (), _shift(opened)),
         signals=_count(events, pipeline.BuySignalled),
         denied=len(traded.denied),
