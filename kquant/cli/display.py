@@ -16,7 +16,6 @@ from kquant.values import Micros, Priority, kst_clock
 from kquant.views.progress import Progress
 
 REDRAW_SECONDS = 0.1
-BAR_WIDTH = 40
 STYLES: dict[Priority, str] = {1: "bold red", 2: "yellow", 3: "cyan", 4: "dim"}
 
 
