@@ -110,8 +110,8 @@ class KisFeed:
             try:
                 callback()
             except Exception as error:  # noqa: BLE001  not everyone looks at the future
+                self._on_fatal(f"feed: {error!r}")  # before the future: who waits on it finds the run stopped
                 done.set_exception(error)
-                self._on_fatal(f"feed: {error!r}")
             else:
                 done.set_result(None)
 
