@@ -6,9 +6,15 @@ re-decided under the rules of 2026.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from kquant.values import KquantError, Krw, Micros, Side
+
+Venue = Literal["KRX", "NXT"]
+SessionKind = Literal["continuous", "auction", "closing_price"]
+"""How a session matches: every order at once, one price for all at its end, or at the fixed closing price."""
 
 
 class OffLimits(KquantError):
@@ -31,10 +37,21 @@ class CostTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fund_sell_tax_ppm: int
 
 
+class Session(Struct, frozen=True, kw_only=True):
+    """One stretch of a day in which a venue trades in one way, from `start` (included) to `end` (excluded)."""
+
+    venue: Venue
+    name: str
+    kind: SessionKind
+    start: Micros
+    end: Micros
+
+
 class SessionHours(Struct, frozen=True, kw_only=True):
-    """One day's regular session as instants.
+    """One day's regular session as instants, and every session of every venue that day.
 
     `shift_minutes` moves the timetable with the session (60 on the college entrance exam day).
+    `sessions` ascend by start; empty in logs written before the other sessions were recorded.
     """
 
     open_at: Micros
@@ -42,6 +59,12 @@ class SessionHours(Struct, frozen=True, kw_only=True):
     close_at: Micros
     shift_minutes: int
     note: str
+    sessions: tuple[Session, ...] = ()
+
+
+def sessions_at(hours: SessionHours, at: Micros, venues: tuple[Venue, ...]) -> tuple[Session, ...]:
+    """Return the sessions of *venues* under way at *at*."""
+    return tuple(one for one in hours.sessions if one.venue in venues and one.start <= at < one.end)
 
 
 def tick_size(price: Krw, bands: tuple[TickBand, ...]) -> Krw:
