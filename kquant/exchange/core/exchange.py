@@ -20,7 +20,7 @@ from kquant.exchange.core.rest import (
     Request,
     Response,
     RestError,
-    Route,
+    Routes,
     envelope,
     gateway_error,
     json_bytes,
@@ -333,7 +333,7 @@ class Exchange:
             raise gateway_error("EGW00208")
         if not request.headers.get("tr_id"):
             raise RestError(200, "2", "OPSQ9999", "ERROR : HEADER TR_ID NOT FOUND")
-        if request.headers["tr_id"] not in route.tr_ids:
+        if request.headers["tr_id"] not in route.real:
             raise gateway_error("EGW00310")
         if not self.limit.allow(wall):
             raise gateway_error("EGW00201")
@@ -342,31 +342,12 @@ class Exchange:
             self._commit()
         return envelope(request, answer)
 
-    def _make_routes(self) -> dict[str, Route]:
+    def _make_routes(self) -> Routes:
         quotes = Quotations(self.market, lambda: self.second - 1)
         reference = Reference(self.market, lambda: self.second - 1)
         account = Account(self.market, self.ledger, self.desk, account=self.options.account, now=lambda: self.second)
 
-        def get(handle: object, *ids: str) -> Route:
-            return Route(method="GET", tr_ids=ids, handle=handle)  # type: ignore[arg-type]
-
-        def post(handle: object, *ids: str) -> Route:
-            return Route(method="POST", tr_ids=ids, handle=handle)  # type: ignore[arg-type]
-
-        return {
-            "/quotations/volume-rank": get(quotes.volume_rank, "FHPST01710000"),
-            "/ranking/fluctuation": get(quotes.fluctuation, "FHPST01700000"),
-            "/quotations/inquire-price": get(quotes.price, "FHKST01010100"),
-            "/quotations/inquire-asking-price-exp-ccn": get(quotes.asking_price, "FHKST01010200"),
-            "/quotations/inquire-time-itemchartprice": get(quotes.minutes, "FHKST03010200"),
-            "/quotations/chk-holiday": get(reference.holidays, "CTCA0903R"),
-            "/quotations/news-title": get(reference.news, "FHKST01011800"),
-            "/trading/inquire-balance": get(account.balance, "TTTC8434R"),
-            "/trading/inquire-psbl-order": get(account.buying_power, "TTTC8908R"),
-            "/trading/inquire-daily-ccld": get(account.daily_executions, "TTTC0081R", "TTTC8001R"),
-            "/trading/order-cash": post(account.order_cash, "TTTC0012U", "TTTC0011U", "TTTC0802U", "TTTC0801U"),
-            "/trading/order-rvsecncl": post(account.order_change, "TTTC0013U", "TTTC0803U"),
-        }
+        return {**quotes.routes(), **reference.routes(), **account.routes()}
 
     # -- playing one second ---------------------------------------------------------------------------------
 

@@ -111,11 +111,16 @@ class Answer(Struct, kw_only=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """One path: its method, the TR ids it serves, its handler."""
+    """One path: its method, the TR ids it serves on the real and on the paper service (none: not offered), its handler."""
 
     method: str
-    tr_ids: tuple[str, ...]
+    real: tuple[str, ...]
+    paper: tuple[str, ...] = ()
     handle: Callable[[Request], Answer]
+
+
+Routes = dict[str, Route]
+"""Path below `/uapi/domestic-stock/v1` -> route."""
 
 
 def json_bytes(value: object) -> bytes:

@@ -6,7 +6,7 @@ from typing import Final, Literal
 from kquant.exchange.core.desk import BRANCH, NO_LIMIT, Desk
 from kquant.exchange.core.ledger import Ledger, Order, Position, Refusal, Side
 from kquant.exchange.core.ports import Market
-from kquant.exchange.core.rest import Answer, Request, RestError, required, value_error, whole
+from kquant.exchange.core.rest import Answer, Request, RestError, Route, Routes, required, value_error, whole
 from kquant.exchange.core.rules import hhmmss, percent, ratio
 
 BALANCE_ROWS: Final = 50
@@ -56,6 +56,35 @@ class Account:
         self._now = now
 
     # -- orders ---------------------------------------------------------------------------------------------
+
+    def routes(self) -> Routes:
+        """Return the paths answered here."""
+        return {
+            "/trading/inquire-balance": Route(
+                method="GET", real=("TTTC8434R",), paper=("VTTC8434R",), handle=self.balance
+            ),
+            "/trading/inquire-psbl-order": Route(
+                method="GET", real=("TTTC8908R",), paper=("VTTC8908R",), handle=self.buying_power
+            ),
+            "/trading/inquire-daily-ccld": Route(
+                method="GET",
+                real=("TTTC0081R", "TTTC8001R"),
+                paper=("VTTC0081R", "VTTC8001R"),
+                handle=self.daily_executions,
+            ),
+            "/trading/order-cash": Route(
+                method="POST",
+                real=("TTTC0012U", "TTTC0011U", "TTTC0802U", "TTTC0801U"),
+                paper=("VTTC0012U", "VTTC0011U", "VTTC0802U", "VTTC0801U"),
+                handle=self.order_cash,
+            ),
+            "/trading/order-rvsecncl": Route(
+                method="POST",
+                real=("TTTC0013U", "TTTC0803U"),
+                paper=("VTTC0013U", "VTTC0803U"),
+                handle=self.order_change,
+            ),
+        }
 
     def order_cash(self, request: Request) -> Answer:
         """order-cash: a new limit (00) or market (01) order on KRX."""

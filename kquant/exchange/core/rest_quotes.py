@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 from kquant.exchange.core.ports import Market, MarketFilter
-from kquant.exchange.core.rest import Answer, Request, required, value_error, whole
+from kquant.exchange.core.rest import Answer, Request, Route, Routes, required, value_error, whole
 from kquant.exchange.core.rules import hhmmss, percent, ratio, sign_of, tick_size
 from kquant.exchange.market.model import Book, DayStats, RankRow, Stock
 
@@ -47,6 +47,22 @@ class Quotations:
     def __init__(self, market: Market, last: Callable[[], int]) -> None:
         self._market = market
         self._last = last
+
+    def routes(self) -> Routes:
+        """Return the paths answered here."""
+        return {
+            "/quotations/volume-rank": Route(method="GET", real=("FHPST01710000",), handle=self.volume_rank),
+            "/ranking/fluctuation": Route(method="GET", real=("FHPST01700000",), handle=self.fluctuation),
+            "/quotations/inquire-price": Route(
+                method="GET", real=("FHKST01010100",), paper=("FHKST01010100",), handle=self.price
+            ),
+            "/quotations/inquire-asking-price-exp-ccn": Route(
+                method="GET", real=("FHKST01010200",), paper=("FHKST01010200",), handle=self.asking_price
+            ),
+            "/quotations/inquire-time-itemchartprice": Route(
+                method="GET", real=("FHKST03010200",), paper=("FHKST03010200",), handle=self.minutes
+            ),
+        }
 
     def volume_rank(self, request: Request) -> Answer:
         """volume-rank FHPST01710000: at most 30 rows by volume (or by turnover in won, class 3)."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kquant.exchange.core.ports import Market
-from kquant.exchange.core.rest import Answer, Request, required, value_error
+from kquant.exchange.core.rest import Answer, Request, Route, Routes, required, value_error
 from kquant.exchange.core.rules import is_bank_day, is_open_day
 from kquant.exchange.market.model import MarketName, Stock
 
@@ -21,6 +21,13 @@ class Reference:
     def __init__(self, market: Market, last: Callable[[], int]) -> None:
         self._market = market
         self._last = last
+
+    def routes(self) -> Routes:
+        """Return the paths answered here."""
+        return {
+            "/quotations/chk-holiday": Route(method="GET", real=("CTCA0903R",), handle=self.holidays),
+            "/quotations/news-title": Route(method="GET", real=("FHKST01011800",), handle=self.news),
+        }
 
     def holidays(self, request: Request) -> Answer:
         """chk-holiday CTCA0903R: 25 days from BASS_DT on."""
