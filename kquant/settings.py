@@ -167,6 +167,10 @@ class BrokerSettings(Table, frozen=True, kw_only=True):
     app_key_env: str
     app_secret_env: str
     hts_id_env: str
+    data_app_key_env: str = "KIS_DATA_APP_KEY"
+    data_app_secret_env: str = "KIS_DATA_APP_SECRET"  # noqa: S105  the variable's name
+    """A real key that only reads: rankings, news and holidays, which the paper service lacks."""
+    keys_file: str = "~/.kquant/keys.toml"
     rest_per_second: Annotated[int, Meta(ge=1, le=20)]
     rest_timeout_seconds: Seconds
     order_timeout_seconds: Seconds
