@@ -7,6 +7,7 @@ from pathlib import Path
 from kquant.exchange.core.ports import MarketFilter
 from kquant.exchange.core.wire import fold_print
 from kquant.exchange.market.model import Book, DayStats, Level, NewsTitle, Print, Program, Quote, RankRow, Stock
+from kquant.exchange.market.research import ResearchRow
 
 OPEN, CLOSE = 32_400, 55_800
 EMPTY = DayStats(*([0] * 13))
@@ -52,6 +53,7 @@ class FakeMarket:
         self.by_code = {row.code: row for row in stocks}
         self.open_second, self.close_second = OPEN, CLOSE
         self.depth = depth
+        self.research: dict[str, ResearchRow] = {}
         self._by_second: dict[tuple[str, int], tuple[Print, ...]] = {}
         self._all = {code: tuple(rows) for code, rows in (prints or {}).items()}
         for code, rows in self._all.items():
@@ -101,6 +103,12 @@ class FakeMarket:
 
     def rank_volume(self, second: int, market: MarketFilter, limit: int) -> list[RankRow]:
         return sorted(self._rows(second, market), key=lambda row: (-row.volume, row.code))[:limit]
+
+    def board(self, second: int) -> list[RankRow]:
+        return self._rows(second, "ALL")
+
+    def known(self, code: str) -> ResearchRow | None:
+        return self.research.get(code)
 
     def program(self, code: str, second: int) -> Program:
         return Program(100, 1_000_000, 150, 1_500_000, 5, 7)

@@ -7,7 +7,7 @@ the same answer. Seconds are seconds of the day in KST.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +30,7 @@ from .model import (
     RankRow,
     Stock,
 )
+from .research import ResearchRow
 from .tape import StockBars, Tape, draw_tape
 
 MarketFilter = Literal["ALL", "KOSPI", "KOSDAQ"]
@@ -42,7 +43,7 @@ class MarketDay:
 
     stocks: in listing order, by_code the same by code.   open_second, close_second: of the regular
     session; the closing call auction is its last ten minutes, the opening one the half hour before it.
-    news: in any order.   research: writes the point-in-time research table to a path.
+    news: in any order.   research: writes the point-in-time research table to a path, known: gives its rows.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class MarketDay:
         bars: Bars,
         news: Sequence[NewsTitle],
         research: Callable[[Path], None],
+        known: Callable[[], Iterable[ResearchRow]] = tuple,
     ) -> None:
         self.day = day
         self.prev_day = prev_day
@@ -69,6 +71,8 @@ class MarketDay:
         self.by_code = MappingProxyType({stock.code: stock for stock in self.stocks})
         self.bars = bars.freeze()
         self._write_research = research
+        self._read_known = known
+        self._known: Mapping[str, ResearchRow] | None = None
         if len(self.by_code) != len(self.stocks):
             raise MarketFileError(f"market day {day}: a stock code occurs twice")
         check_bars(bars, tuple(s.code for s in self.stocks), f"market day {day}")
@@ -76,6 +80,7 @@ class MarketDay:
         self._slots: int = bars.volume.shape[1]
         self._tape = lru_cache(maxsize=TAPES_KEPT)(self._draw)
         self._ranked = lru_cache(maxsize=64)(self._rank)
+        self._boarded = lru_cache(maxsize=2)(self._board)
         self._static: dict[str, quotes.Static] = {}
         self._news = sorted(news, key=lambda n: (n.date, n.time, n.id), reverse=True)
         self._prepare_ranks()
@@ -126,6 +131,16 @@ class MarketDay:
     def rank_volume(self, second: int, market: MarketFilter, limit: int, by: VolumeOrder = "volume") -> list[RankRow]:
         """The *limit* stocks with most shares (or won, or growth against yesterday) traded so far."""
         return list(self._ranked(self._finished(second), market, by)[:limit])
+
+    def board(self, second: int) -> tuple[RankRow, ...]:
+        """Every stock that traded, in listing order; state as of the last minute finished by *second*."""
+        return self._boarded(self._finished(second))
+
+    def known(self, code: str) -> ResearchRow | None:
+        """What was known of *code* before the day: its row of the research table, None when it has none."""
+        if self._known is None:
+            self._known = {row.code: row for row in self._read_known()}
+        return self._known.get(code)
 
     def news(self, second: int, code: str | None = None) -> list[NewsTitle]:
         """Headlines published by *second*, newest first; those naming *code* when it is given."""
@@ -214,13 +229,20 @@ class MarketDay:
             key = value
         else:
             key = volume * 10_000 // np.maximum(self._prev_volume, 1)
-        best = rows[np.lexsort((self._code_rank[rows], -key[rows]))][:100]
+        return self._rows_of(slot, rows[np.lexsort((self._code_rank[rows], -key[rows]))][:100])
+
+    def _board(self, slot: int) -> tuple[RankRow, ...]:
+        return () if slot < 0 else tuple(self._rows_of(slot, np.flatnonzero(self._volume[slot] > 0)))
+
+    def _rows_of(self, slot: int, best: Ints) -> list[RankRow]:
+        last = self._last[slot][best]
+        change = last - self._base[best]
         columns = (
-            last[best],
-            change[best],
-            _toward_zero(change[best] * 10_000, self._base[best]),
-            volume[best],
-            value[best],
+            last,
+            change,
+            _toward_zero(change * 10_000, self._base[best]),
+            self._volume[slot][best],
+            self._value[slot][best],
             self._open[best],
             self._high[slot][best],
             self._low[slot][best],

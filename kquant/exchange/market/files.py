@@ -21,7 +21,7 @@ from .bars import Bars, check_bars
 from .day import MarketDay
 from .mixing import Flags, Ints
 from .model import MarketFileError, NewsTitle, Stock
-from .research import COLUMNS, convert_row, first_line, literal, pattern, read_rows, write_rows
+from .research import COLUMNS, convert_row, first_line, literal, pattern, read_parquet, read_rows, write_rows
 
 FORMAT: Final = "kquant-market-day"
 VERSION = 1
@@ -172,6 +172,7 @@ def load(path: Path) -> MarketDay:
         bars=bars,
         news=news,
         research=partial(_copy, path / RESEARCH),
+        known=partial(read_parquet, path / RESEARCH),
     )
 
 

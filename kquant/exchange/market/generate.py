@@ -56,6 +56,7 @@ def generate(day: dt.date, seed: int, stocks: int = 2_700) -> MarketDay:
         bars=bars,
         news=news,
         research=partial(write_parquet, research),
+        known=lambda: research,
     )
 
 

@@ -259,6 +259,7 @@ def save_day(
         bars=bars,
         news=(),
         research=partial(write_parquet, research),
+        known=lambda: research,
     )
     save(made, out)
     return made
