@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 
 from bench.peer import ROOT
 from kquant.actors.threads import ThreadRuntime
-from kquant.config import load, session_hours
+from kquant.config import load
 from kquant.domain.orders import ORDERS
 from kquant.events.base import Event
 from kquant.events.day import DayOpened, RunStarted
@@ -26,6 +26,7 @@ from kquant.events.orders import OrderIntended
 from kquant.events.portfolio import PositionOpened
 from kquant.gateways.kis.wire import decode
 from kquant.gateways.market import MarketDesk
+from kquant.hours import day_hours
 from kquant.journal import TapeWriter, open_day
 from kquant.values import MINUTE_US, Epoch, Krw, Micros, Seq, Shares, Symbol
 
@@ -53,7 +54,7 @@ class Rig:
     def __init__(self, folder: Path, held: list[str], others: list[str]) -> None:
         self._settings = load(environ={}).settings
         day = date.fromisoformat(self._settings.demo.day)
-        self._hours = session_hours(day, self._settings.krx.calendar)
+        self._hours = day_hours(day, self._settings.krx)
         self._clock = _Clock(Micros(self._hours.open_at + 60 * MINUTE_US))
         self._held, self._others = held, others
         self._failure: list[str] = []

@@ -11,20 +11,19 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from kquant.krx import SessionHours
-from kquant.settings import CalendarTable, Settings
-from kquant.values import KquantError, from_kst
+from kquant.hours import table_faults
+from kquant.settings import Settings
+from kquant.values import KquantError
 
 Tree = dict[str, Any]
 NOT_SETTINGS = frozenset({"KQUANT_SHARED_DATA", "KQUANT_REQUIRE_SHARED_DATA"})
 """Variables of the tests, which say where real market data lies."""
-TABLES = ("ticks.toml", "fees.toml", "calendar.toml")
+TABLES = ("ticks.toml", "fees.toml", "calendar.toml", "sessions.toml")
 
 
 class ConfigError(KquantError):
@@ -92,6 +91,9 @@ def _convert(tree: Tree, origins: Mapping[str, str]) -> Settings:
     dates = [table.since for table in settings.krx.costs]
     if dates != sorted(set(dates)):
         raise ConfigError("krx.costs must ascend by since")
+    faults = table_faults(settings.krx)
+    if faults:
+        raise ConfigError(faults[0])
     return settings
 
 
@@ -156,27 +158,3 @@ def _nested(key: str, value: Any) -> Tree:
     for part in reversed(key.split(".")):
         tree = {part: tree}
     return tree
-
-
-def session_hours(day: date, calendar: CalendarTable) -> SessionHours:
-    """Return the regular session of *day* (KST). Raises ConfigError if the exchange is closed or the day unknown."""
-    text = day.isoformat()
-    if not calendar.first_day <= text <= calendar.last_day:
-        raise ConfigError(
-            f"{text} is outside the calendar ({calendar.first_day} to {calendar.last_day}): extend config/calendar.toml"
-        )
-    if day.weekday() >= 5 or text in calendar.closed:
-        raise ConfigError(f"the exchange is closed on {text}: choose a trading day")
-    opens, closes, shift, note = calendar.open, calendar.close, 0, ""
-    for rule in calendar.special:
-        if rule.day == text:
-            opens, closes, shift, note = rule.open, rule.close, rule.shift_minutes, rule.note
-    close_at = from_kst(day, time.fromisoformat(closes))
-    auction = timedelta(minutes=calendar.closing_auction_minutes) // timedelta(microseconds=1)
-    return SessionHours(
-        open_at=from_kst(day, time.fromisoformat(opens)),
-        closing_auction_at=type(close_at)(close_at - auction),
-        close_at=close_at,
-        shift_minutes=shift,
-        note=note,
-    )

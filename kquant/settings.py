@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from kquant.krx import CostTable, TickBand
+from kquant.krx import CostTable, SessionKind, TickBand, Venue
 from kquant.values import BasisPoints, Krw, Score
 
 Count = Annotated[int, Meta(ge=0, le=100_000)]
@@ -19,6 +19,11 @@ Bp = Annotated[int, Meta(ge=0, le=10_000)]
 Won = Annotated[int, Meta(ge=0, le=1_000_000_000_000)]
 Points = Annotated[int, Meta(ge=0, le=100)]
 ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+ClockSecond = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$")]
+Follow = Literal["regular", "krx", "all"]
+"""Which sessions the run is up for: KRX's regular ones, all of KRX, or NXT's as well."""
+Anchor = Literal["open", "close", "never"]
+"""What an edge of a session moves with on a day of other hours."""
 
 
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -153,7 +158,12 @@ class ScheduleSettings(Table, frozen=True, kw_only=True):
     scan_every_seconds: Seconds
     late_seconds: Seconds
     day_end_after_close_seconds: Seconds
+    """The day ends this long after the last followed session."""
     pipeline: tuple[PipelineWindow, ...]
+    follow: Follow = "regular"
+    """Logs written before this setting existed followed the regular session."""
+    up_before_seconds: Seconds = 600
+    """A run that stays up over nights wakes this long before its first session or job of the day."""
 
 
 class BrokerSettings(Table, frozen=True, kw_only=True):
@@ -195,21 +205,53 @@ class JournalSettings(Table, frozen=True, kw_only=True):
     tape_block_frames: Annotated[int, Meta(ge=1, le=100_000)]
 
 
+class SessionRow(Table, frozen=True, kw_only=True):
+    """One session of a normal day, KST, from `start` (included) to `end` (excluded).
+
+    On a day of other hours each edge moves by as much as what it is tied to (`start_moves`, `end_moves`) moves.
+    """
+
+    venue: Venue
+    name: str
+    korean: str
+    kind: SessionKind
+    start: ClockSecond
+    end: ClockSecond
+    start_moves: Anchor
+    end_moves: Anchor
+
+
+class SessionTable(Table, frozen=True, kw_only=True):
+    """Every session of both venues from `since` on (ISO date)."""
+
+    since: str
+    note: str
+    rows: tuple[SessionRow, ...]
+
+
 class SessionRule(Table, frozen=True, kw_only=True):
-    """Sessions that differ from the normal one, by ISO date. `closed` days have no session at all."""
+    """A day whose hours differ from the normal ones, by ISO date.
+
+    `without` names sessions that do not take place that day, as VENUE.name.
+    """
 
     day: str
     open: ClockTime
     close: ClockTime
     shift_minutes: Annotated[int, Meta(ge=0, le=180)]
     note: str
+    without: tuple[str, ...] = ()
 
 
 class CalendarTable(Table, frozen=True, kw_only=True):
-    """Normal hours, dated exceptions, closed days. Covers `first_day` to `last_day`; outside it is closed by default."""
+    """Normal hours, dated exceptions, closed days. Covers `first_day` to `last_day`; outside it is closed by default.
+
+    Days after `announced_until` follow from the holiday law; the exchange has not announced them yet. "" in old logs.
+    """
 
     first_day: str
     last_day: str
+    announced_until: str = ""
     open: ClockTime
     close: ClockTime
     closing_auction_minutes: Annotated[int, Meta(ge=1, le=60)]
@@ -223,6 +265,8 @@ class KrxTables(Table, frozen=True, kw_only=True):
     ticks: tuple[TickBand, ...]
     costs: tuple[CostTable, ...]
     calendar: CalendarTable
+    sessions: tuple[SessionTable, ...] = ()
+    """Ascending by `since`; empty in logs written before the sessions were data."""
 
 
 class Settings(Table, frozen=True, kw_only=True):

@@ -21,13 +21,14 @@ from kquant.cli.days import JOURNAL, account_name, folder_for, masked, parse_day
 from kquant.cli.display import Display
 from kquant.cli.lockstep import Lockstep, NotSettled, Stillness
 from kquant.cli.rooms import Joined, Rooms
-from kquant.config import Loaded, session_hours
+from kquant.config import Loaded
 from kquant.domain import OWNERS
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlertRaised, DayClosed, DayOpened, JobDue, RunStarted, RunStopped
 from kquant.events.portfolio import DayReconciled
 from kquant.gateways.clock import RunningClock, SteppedClock
 from kquant.gateways.embedded import Credentials, EmbeddedExchange, ExchangeError, Hello, Ready
+from kquant.hours import day_hours, up_until
 from kquant.journal import SqliteJournal, open_day, read_day
 from kquant.krx import SessionHours
 from kquant.replay.verify import code_hash
@@ -94,7 +95,7 @@ class LiveRun:
         started = time.monotonic()
         credentials = Credentials()
         day = parse_day(self._options.day or self._settings.demo.day)
-        hours = session_hours(day, self._settings.krx.calendar)
+        hours = day_hours(day, self._settings.krx)
         account = self._options.data / account_name(credentials.account)
         lock = take_lock(account)
         try:
@@ -228,7 +229,7 @@ class LiveRun:
         display: Display,
     ) -> None:
         """Let market time pass until the day is over, somebody interrupts, or something fails."""
-        give_up = Micros(hours.close_at + 3_600 * SECOND_US)
+        give_up = Micros(up_until(hours, self._settings) + 3_600 * SECOND_US)
 
         def look() -> bool:
             self._follow(journal)

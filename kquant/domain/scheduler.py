@@ -8,13 +8,13 @@ Late means, job by job:
   missed instants, with the `due` of the last of them, and nothing is caught up in a burst.
 
 Times of the settings are those of a normal day and move with the session by `hours.shift_minutes` (the exam day). On
-a day that merely opens late nothing moves: scans and pipeline runs before the open are not on the timetable at all.
+a day that merely opens late nothing moves: scans and pipeline runs planned before the open are told as skipped when
+the day opens, one `schedule.skipped` a job. The day ends after the last session that `schedule.follow` names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date, time
+from collections.abc import Sequence
 from typing import get_args
 
 from msgspec import Struct
@@ -23,9 +23,10 @@ from msgspec.structs import replace
 from kquant.domain.owner import BrokenLog, Owner
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmRang, AlarmSet, DayOpened, Job, JobDue, JobSkipped
+from kquant.hours import at_clock, up_until
 from kquant.krx import SessionHours
 from kquant.settings import Settings
-from kquant.values import MINUTE_US, SECOND_US, Micros, from_kst, kst_clock
+from kquant.values import MINUTE_US, SECOND_US, Micros, kst_clock
 
 JOBS: tuple[Job, ...] = get_args(Job)
 REPEATED: tuple[Job, ...] = ("scan", "pipeline")
@@ -38,50 +39,52 @@ class Scheduler(Struct, frozen=True, kw_only=True):
 
 
 class Seen(Struct, frozen=True, kw_only=True):
-    """The day as it was opened, None before."""
+    """The day's hours as it was opened, None before."""
 
-    day: str | None = None
     hours: SessionHours | None = None
 
 
-def timetable(day: str, hours: SessionHours, settings: Settings) -> dict[Job, tuple[Micros, ...]]:
-    """Return every planned instant of each job, ascending. day: ISO date."""
-    schedule = settings.schedule
-    scan_from = _moment(day, schedule.scan_from, hours)
-    step = schedule.scan_every_seconds * SECOND_US
-    runs = {
-        Micros(at)
-        for window in schedule.pipeline
-        for at in range(
-            _moment(day, window.start, hours), _moment(day, window.end, hours), window.every_minutes * MINUTE_US
-        )
-    }
+def timetable(hours: SessionHours, settings: Settings) -> dict[Job, tuple[Micros, ...]]:
+    """Return every planned instant of each job, ascending."""
     before_close = settings.exits.flat_before_close_minutes * MINUTE_US
     return {
-        "analysis": (_moment(day, schedule.analysis, hours),),
+        "analysis": (at_clock(settings.schedule.analysis, hours),),
         "session_opened": (hours.open_at,),
-        "scan": _in_session((Micros(at) for at in range(scan_from, hours.close_at, step)), hours),
-        "pipeline": _in_session(sorted(runs), hours),
+        "scan": tuple(at for at in _scans(hours, settings) if at >= hours.open_at),
+        "pipeline": tuple(at for at in _runs(hours, settings) if at >= hours.open_at),
         "flatten": (Micros(hours.close_at - before_close),),
         "session_closed": (hours.close_at,),
-        "day_end": (Micros(hours.close_at + schedule.day_end_after_close_seconds * SECOND_US),),
+        "day_end": (up_until(hours, settings),),
     }
 
 
-def _in_session(instants: Iterable[Micros], hours: SessionHours) -> tuple[Micros, ...]:
-    return tuple(at for at in instants if hours.open_at <= at < hours.close_at)
+def before_open(hours: SessionHours, settings: Settings) -> dict[Job, tuple[Micros, ...]]:
+    """Return what the timetable of the repeated jobs has before the open, ascending: nothing on an ordinary day."""
+    return {
+        "scan": tuple(at for at in _scans(hours, settings) if at < hours.open_at),
+        "pipeline": tuple(at for at in _runs(hours, settings) if at < hours.open_at),
+    }
 
 
-def _moment(day: str, clock: str, hours: SessionHours) -> Micros:
-    at = from_kst(date.fromisoformat(day), time.fromisoformat(clock))
-    return Micros(at + hours.shift_minutes * MINUTE_US)
+def _scans(hours: SessionHours, settings: Settings) -> list[Micros]:
+    step = settings.schedule.scan_every_seconds * SECOND_US
+    return [Micros(at) for at in range(at_clock(settings.schedule.scan_from, hours), hours.close_at, step)]
 
 
-def _latest(job: Job, due: Micros, day: str, hours: SessionHours, settings: Settings) -> Micros | None:
+def _runs(hours: SessionHours, settings: Settings) -> list[Micros]:
+    runs = {
+        Micros(at)
+        for window in settings.schedule.pipeline
+        for at in range(at_clock(window.start, hours), at_clock(window.end, hours), window.every_minutes * MINUTE_US)
+    }
+    return sorted(at for at in runs if at < hours.close_at)
+
+
+def _latest(job: Job, due: Micros, hours: SessionHours, settings: Settings) -> Micros | None:
     """Return the last instant at which a job due then still counts, None without one."""
     match job:
         case "analysis":
-            return _moment(day, settings.analyzer.late_until, hours)
+            return at_clock(settings.analyzer.late_until, hours)
         case "session_opened" | "flatten":
             return hours.close_at
         case "scan" | "pipeline":
@@ -92,13 +95,18 @@ def _latest(job: Job, due: Micros, day: str, hours: SessionHours, settings: Sett
 
 def decide(own: Scheduler, seen: Seen, fact: Recorded, settings: Settings) -> list[Event]:
     """Set the alarms when the day opens; say what is due when one rings."""
-    if seen.day is None or seen.hours is None:
+    if seen.hours is None:
         return []
-    planned = timetable(seen.day, seen.hours, settings)
+    planned = timetable(seen.hours, settings)
     match fact.event:
         case DayOpened():
+            early = before_open(seen.hours, settings)
             events: list[Event] = []
             for job in JOBS:
+                if early.get(job):
+                    opens = kst_clock(seen.hours.open_at)
+                    reason = f"{len(early[job])} before the open at {opens} ({_span(early[job])})"
+                    events.append(JobSkipped(job=job, due=early[job][-1], reason=reason))
                 if planned[job]:
                     first = planned[job][0]
                     events += _next(job, planned[job], Micros(first - 1), fact.at, settings)
@@ -106,14 +114,20 @@ def decide(own: Scheduler, seen: Seen, fact: Recorded, settings: Settings) -> li
         case AlarmRang(alarm=alarm, due=due):
             for job, pending in own.pending:
                 if job == alarm and pending == due:
-                    return _rang(job, due, planned[job], fact.at, settings, seen.day, seen.hours)
+                    return _rang(job, due, planned[job], fact.at, settings, seen.hours)
     return []
 
 
+def _span(instants: Sequence[Micros]) -> str:
+    """Return from when to when the instants go."""
+    first, last = kst_clock(instants[0]), kst_clock(instants[-1])
+    return first if len(instants) == 1 else f"{first} to {last}"
+
+
 def _rang(
-    job: Job, due: Micros, planned: tuple[Micros, ...], at: Micros, settings: Settings, day: str, hours: SessionHours
+    job: Job, due: Micros, planned: tuple[Micros, ...], at: Micros, settings: Settings, hours: SessionHours
 ) -> list[Event]:
-    latest = _latest(job, due, day, hours, settings)
+    latest = _latest(job, due, hours, settings)
     if latest is not None and at > latest:
         if job in REPEATED:
             return _next(job, planned, Micros(due - 1), at, settings)
@@ -133,8 +147,7 @@ def _next(job: Job, planned: tuple[Micros, ...], after: Micros, at: Micros, sett
         missed = [instant for instant in left if at > instant + late]
         left = left[len(missed) :]
         if missed:
-            span = kst_clock(missed[0]) if len(missed) == 1 else f"{kst_clock(missed[0])} to {kst_clock(missed[-1])}"
-            reason = f"{len(missed)} missed ({span}): it was {kst_clock(at)}"
+            reason = f"{len(missed)} missed ({_span(missed)}): it was {kst_clock(at)}"
             events.append(JobSkipped(job=job, due=missed[-1], reason=reason))
     if left:
         events.append(AlarmSet(alarm=job, due=left[0]))
@@ -155,10 +168,10 @@ def evolve(own: Scheduler, event: Event) -> Scheduler:
 
 
 def observe(seen: Seen, fact: Recorded) -> Seen:
-    """Remember the day that was opened."""
+    """Remember the hours of the day that was opened."""
     match fact.event:
-        case DayOpened(day=day, hours=hours):
-            return Seen(day=day, hours=hours)
+        case DayOpened(hours=hours):
+            return Seen(hours=hours)
         case _:
             return seen
 

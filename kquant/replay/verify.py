@@ -21,7 +21,7 @@ from kquant.events.day import DayClosed, OwnerParked, RunStarted
 from kquant.replay.shown import shown
 from kquant.values import Micros, Seq
 
-DECIDING = ("domain", "market", "events", "values.py", "krx.py", "settings.py")
+DECIDING = ("domain", "market", "events", "values.py", "krx.py", "settings.py", "hours.py")
 """The part of the package that decisions are made of."""
 
 NOTHING = "nothing"

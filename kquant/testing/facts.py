@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, time
 
-from kquant.config import load, session_hours
+from kquant.config import load
 from kquant.events import codec
 from kquant.events.base import Event, Recorded, name_of
 from kquant.events.day import DayOpened, RunStarted
+from kquant.hours import day_hours
 from kquant.settings import Settings
 from kquant.values import SECOND_US, KquantError, Krw, Micros, Seq, from_kst
 
@@ -110,7 +111,7 @@ class FactLog:
 
     def open_day(self, cash_krw: int | None = None, day: str = DAY) -> Recorded:
         """Append `day.opened` with the packaged calendar's hours and no carried positions."""
-        hours = session_hours(date.fromisoformat(day), demo_settings().krx.calendar)
+        hours = day_hours(date.fromisoformat(day), demo_settings().krx)
         event = DayOpened(
             day=day,
             account="5000****-01",

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from kquant.config import ConfigError, load, session_hours
+from kquant.config import ConfigError, load
+from kquant.hours import ClosedDay, day_hours
 from kquant.values import kst_clock
 
 
@@ -66,11 +67,11 @@ def test_an_unreadable_file_is_one_clear_line(tmp_path: Path) -> None:
     ],
 )
 def test_session_hours_follow_the_calendar(day: str, opens: str, closes: str, shift: int) -> None:
-    hours = session_hours(date.fromisoformat(day), load("demo", environ={}).settings.krx.calendar)
+    hours = day_hours(date.fromisoformat(day), load("demo", environ={}).settings.krx)
     assert (kst_clock(hours.open_at), kst_clock(hours.close_at), hours.shift_minutes) == (opens, closes, shift)
 
 
-@pytest.mark.parametrize("day", ["2026-11-21", "2026-10-09", "2027-01-04", "2023-11-30"])
+@pytest.mark.parametrize("day", ["2026-11-21", "2026-10-09", "2028-01-04", "2023-11-30"])
 def test_a_closed_or_unknown_day_is_refused(day: str) -> None:
-    with pytest.raises(ConfigError, match=day):
-        session_hours(date.fromisoformat(day), load("demo", environ={}).settings.krx.calendar)
+    with pytest.raises(ClosedDay, match=day):
+        day_hours(date.fromisoformat(day), load("demo", environ={}).settings.krx)

@@ -13,6 +13,7 @@ PURE = [
     ROOT / "values.py",
     ROOT / "krx.py",
     ROOT / "settings.py",
+    ROOT / "hours.py",
 ]
 FORBIDDEN = {
     "aiohttp", "asyncio", "logging", "os", "pathlib", "pykka", "random", "secrets", "socket", "sqlite3", "structlog",

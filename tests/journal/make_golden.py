@@ -19,10 +19,11 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from kquant.config import load, session_hours
+from kquant.config import load
 from kquant.events.base import Event, Recorded
 from kquant.events.codec import EVENTS, encode
 from kquant.events.day import DayClosed, DayOpened, RunStarted
+from kquant.hours import day_hours
 from kquant.journal import Attachments, Kind, TapeReader, TapeRecord, TapeWriter, open_day
 from kquant.krx import SessionHours
 from kquant.market.records import RestPrice
@@ -108,7 +109,7 @@ def _struct(cls: type, variant: int) -> Any:
     if cls is Settings:
         return load("demo" if variant % 2 == 0 else "live", environ={}).settings
     if cls is SessionHours:
-        return session_hours(DAY, load("demo", environ={}).settings.krx.calendar)
+        return day_hours(DAY, load("demo", environ={}).settings.krx)
     info = inspect.type_info(cls)
     assert isinstance(info, inspect.StructType)
     return cls(**{field.name: _value(field.type, field.name, variant) for field in info.fields})

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import date, time
 from typing import Any
 
-from kquant.config import load, session_hours
+from kquant.config import load
 from kquant.domain.owner import Mind, Owner, recover
 from kquant.events.alarms import AlarmBook
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Event, Recorded
 from kquant.events.day import DayOpened, RunStarted
+from kquant.hours import day_hours
 from kquant.journal.memory import MemoryJournal
 from kquant.settings import Settings
 from kquant.values import Micros, Seq, from_kst
@@ -23,7 +24,7 @@ def opened(day: date = DAY) -> DayOpened:
     return DayOpened(
         day=day.isoformat(),
         account="****5678-01",
-        hours=session_hours(day, SETTINGS.krx.calendar),
+        hours=day_hours(day, SETTINGS.krx),
         positions=None,
         cash_krw=None,
         day_before="",

@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import date, time
 
 import pytest
+from msgspec.structs import replace
 
-from kquant.config import session_hours
 from kquant.domain.scheduler import SCHEDULER, timetable
-from kquant.events.day import AlarmSet, JobDue, JobSkipped
-from kquant.settings import Settings
-from kquant.values import from_kst, kst_clock
+from kquant.events.day import AlarmSet, DayOpened, JobDue, JobSkipped
+from kquant.hours import ClosedDay, day_hours
+from kquant.settings import Follow, Settings
+from kquant.values import MINUTE_US, from_kst, kst_clock
 from tests.scanner.daylog import SETTINGS, Drive, opened
 
+NORMAL = date(2026, 11, 20)
 EXAM = date(2026, 11, 19)
+EXAM_2025 = date(2025, 11, 13)
 LATE_OPEN = date(2026, 1, 2)
 
 
@@ -64,8 +67,9 @@ def test_every_job_of_a_normal_day_is_due_once_and_in_order() -> None:
     drive.check_recovery()
 
 
-def test_the_exam_day_moves_everything_by_an_hour() -> None:
-    drive = whole_day(EXAM)
+@pytest.mark.parametrize("exam", [EXAM, EXAM_2025])
+def test_the_exam_day_moves_everything_by_an_hour(exam: date) -> None:
+    drive = whole_day(exam)
     assert due_at(drive, "analysis") == ["08:20"]
     assert due_at(drive, "session_opened") == ["10:00"]
     assert (due_at(drive, "scan")[0], due_at(drive, "scan")[-1]) == ("10:05", "16:29")
@@ -74,9 +78,39 @@ def test_the_exam_day_moves_everything_by_an_hour() -> None:
     assert due_at(drive, "pipeline")[-1] == "16:10"
     assert len(due_at(drive, "pipeline")) == 17
     assert due_at(drive, "session_closed") == ["16:30"]
+    assert due_at(drive, "day_end") == ["16:32"]
+    assert [event.job for event in drive.said(JobSkipped)] == ["flatten"]
 
 
-def test_a_late_open_drops_what_would_run_before_the_open_and_moves_nothing() -> None:
+@pytest.mark.parametrize("exam", [EXAM, EXAM_2025])
+@pytest.mark.parametrize("flat", [True, False])
+def test_on_the_exam_day_every_time_of_the_timetable_is_an_hour_later(exam: date, flat: bool) -> None:
+    settings = replace(SETTINGS, exits=replace(SETTINGS.exits, flat_at_close=flat))
+    usual = timetable(day_hours(NORMAL, settings.krx), settings)
+    moved = timetable(day_hours(exam, settings.krx), settings)
+    assert list(moved) == list(usual)
+    for job, instants in usual.items():
+        assert [at - from_kst(exam, time()) for at in moved[job]] == [
+            at - from_kst(NORMAL, time()) + 60 * MINUTE_US for at in instants
+        ]
+
+
+def test_on_the_exam_day_an_analysis_may_start_late_until_ten() -> None:
+    drive = whole_day(EXAM, at="10:00")
+    assert due_at(drive, "analysis") == ["08:20"]
+    drive = whole_day(EXAM, at="10:01")
+    assert [event.reason for event in drive.said(JobSkipped) if event.job == "analysis"] == [
+        "rang at 10:01:00, too late after 10:00:00"
+    ]
+
+
+@pytest.mark.parametrize("day", [date(2026, 6, 3), date(2026, 7, 17)])
+def test_an_election_and_constitution_day_have_no_timetable(day: date) -> None:
+    with pytest.raises(ClosedDay, match=f"closed on {day}"):
+        day_hours(day, SETTINGS.krx)
+
+
+def test_a_late_open_skips_what_would_run_before_the_open_and_moves_nothing() -> None:
     drive = whole_day(LATE_OPEN)
     assert due_at(drive, "analysis") == ["07:20"]
     assert due_at(drive, "session_opened") == ["10:00"]
@@ -84,7 +118,59 @@ def test_a_late_open_drops_what_would_run_before_the_open_and_moves_nothing() ->
     assert due_at(drive, "pipeline")[:3] == ["10:00", "11:00", "12:00"]
     assert len(due_at(drive, "pipeline")) == 3 + 6 + 2
     assert due_at(drive, "session_closed") == ["15:30"]
-    assert [event.job for event in drive.said(JobSkipped)] == ["flatten"]
+    assert due_at(drive, "day_end") == ["15:32"]
+    drive.check_recovery()
+
+
+def test_a_late_open_records_the_scans_and_runs_it_leaves_out() -> None:
+    drive = whole_day(LATE_OPEN)
+    skipped = [(event.job, kst_clock(event.due), event.reason) for event in drive.said(JobSkipped)]
+    assert skipped == [
+        ("scan", "09:59:00", "55 before the open at 10:00:00 (09:05:00 to 09:59:00)"),
+        ("pipeline", "09:50:00", "6 before the open at 10:00:00 (09:00:00 to 09:50:00)"),
+        ("flatten", "15:15:00", "exits.flat_at_close is off"),
+    ]
+
+
+def test_what_a_late_open_leaves_out_is_told_apart_from_what_a_late_start_misses() -> None:
+    drive = whole_day(LATE_OPEN, at="10:30")
+    reasons = [event.reason for event in drive.said(JobSkipped) if event.job == "scan"]
+    assert reasons == [
+        "55 before the open at 10:00:00 (09:05:00 to 09:59:00)",
+        "30 missed (10:00:00 to 10:29:00): it was 10:30:00",
+    ]
+    assert due_at(drive, "scan")[0] == "10:30"
+
+
+@pytest.mark.parametrize(
+    ("day", "follow", "ends"),
+    [
+        (NORMAL, "regular", "15:32"),
+        (NORMAL, "krx", "20:02"),
+        (NORMAL, "all", "20:02"),
+        (EXAM, "krx", "20:02"),
+        (EXAM_2025, "krx", "18:02"),
+        (LATE_OPEN, "krx", "18:02"),
+        (LATE_OPEN, "all", "20:02"),
+    ],
+)
+def test_the_day_ends_after_the_last_followed_session(day: date, follow: Follow, ends: str) -> None:
+    settings = replace(SETTINGS, schedule=replace(SETTINGS.schedule, follow=follow))
+    drive = whole_day(day, settings=settings)
+    assert due_at(drive, "day_end") == [ends]
+    assert due_at(drive, "session_closed") == ["16:30" if day in {EXAM, EXAM_2025} else "15:30"]
+
+
+def test_a_day_logged_before_sessions_were_recorded_ends_after_its_close() -> None:
+    drive = Drive(SCHEDULER)
+    drive.tell(bare(opened()), "run")
+    while drive.alarms.next_due() is not None:
+        drive.ring()
+    assert due_at(drive, "day_end") == ["15:32"]
+
+
+def bare(event: DayOpened) -> DayOpened:
+    return replace(event, hours=replace(event.hours, sessions=()))
 
 
 def test_a_run_that_starts_at_noon_skips_what_it_missed_in_one_event_a_job() -> None:
@@ -131,16 +217,14 @@ def test_only_one_alarm_a_job_is_ever_pending() -> None:
 
 @pytest.mark.parametrize("flat", [True, False])
 def test_flatten_comes_before_the_close_when_wanted(flat: bool) -> None:
-    from msgspec.structs import replace
-
     settings = replace(SETTINGS, exits=replace(SETTINGS.exits, flat_at_close=flat))
     assert due_at(whole_day(date(2026, 11, 20), settings=settings), "flatten") == (["15:15"] if flat else [])
 
 
 @pytest.mark.parametrize("day", [date(2026, 11, 20), EXAM, LATE_OPEN])
 def test_no_scan_and_no_run_is_planned_outside_the_session(day: date) -> None:
-    hours = session_hours(day, SETTINGS.krx.calendar)
-    planned = timetable(day.isoformat(), hours, SETTINGS)
+    hours = day_hours(day, SETTINGS.krx)
+    planned = timetable(hours, SETTINGS)
     for job in ("scan", "pipeline"):
         assert planned[job]
         assert all(hours.open_at <= at < hours.close_at for at in planned[job])
