@@ -42,7 +42,7 @@ class SlotSettings(Table, frozen=True, kw_only=True):
     min_dwell_seconds: Seconds
     changes_per_minute: Count
     low_changes_per_minute: Count
-    extra_channels: tuple[Literal["book", "program"], ...]
+    extra_channels: tuple[Literal["book", "program", "status"], ...]
     extra_headroom: Count
     poll_after_seconds: Seconds
     poll_every_seconds: Seconds
@@ -185,6 +185,24 @@ class BrokerSettings(Table, frozen=True, kw_only=True):
     rest_timeout_seconds: Seconds
     order_timeout_seconds: Seconds
     register_gap_ms: Annotated[int, Meta(ge=0, le=5_000)]
+    channels: Literal["krx", "unified", "nxt"] = "krx"
+    """Whose market the feed shows: KRX, KRX and NXT in one, or NXT alone."""
+
+
+class FeedSettings(Table, frozen=True, kw_only=True):
+    """How the feed connects, and when it takes silence for a fault. KIS blocks keys that connect in a loop."""
+
+    connects_per_hour: Annotated[int, Meta(ge=1, le=1_000)] = 60
+    connects_per_day: Annotated[int, Meta(ge=1, le=10_000)] = 300
+    breaker_failures: Annotated[int, Meta(ge=1, le=100)] = 10
+    """So many connections in a row that fail or do not last a minute: trying stops for `breaker_pause_seconds`."""
+    breaker_pause_seconds: Seconds = 1_800
+    half_open_seconds: Seconds = 15
+    """Silence on a line that had its PINGPONG about every 12 s: it is dead."""
+    quiet_seconds: Seconds = 20
+    """All stocks together silent for at least this long in a session, and longer than their pace explains: asked over REST."""
+    forced_gap_seconds: Seconds = 300
+    """At most one reconnection in this time because data stay out."""
 
 
 class DemoSettings(Table, frozen=True, kw_only=True):
@@ -285,6 +303,7 @@ class Settings(Table, frozen=True, kw_only=True):
     exits: ExitSettings
     risk: RiskSettings
     krx: KrxTables
+    feed: FeedSettings = FeedSettings()
 
 
 __all__ = [name for name in dir() if not name.startswith("_") and name[0].isupper()] + ["BasisPoints", "Krw", "Score"]

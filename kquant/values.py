@@ -41,8 +41,9 @@ TriggerId = NewType("TriggerId", int)
 
 Side = Literal["buy", "sell"]
 OrderKind = Literal["limit", "market"]
-Channel = Literal["trades", "book", "program"]
-"""What one registration brings: trades (H0STCNT0), order book (H0STASP0), program trading (H0STPGM0)."""
+Channel = Literal["trades", "book", "program", "status"]
+"""What one registration brings: trades (H0STCNT0), order book (H0STASP0), program trading (H0STPGM0), market status
+with halts and volatility interruptions (H0STMKO0)."""
 
 Priority = Literal[1, 2, 3, 4]
 """1 holdings, 2 daily picks, 3 surging stocks, 4 extra channels."""

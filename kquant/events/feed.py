@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from kquant.events.base import Event
-from kquant.values import Channel, Epoch, Krw, Shares, Side, Symbol
+from kquant.values import Channel, Epoch, Krw, Micros, Shares, Side, Symbol
 
 Action = Literal["register", "drop"]
 
@@ -27,6 +27,33 @@ class FeedUnreachable(Event, frozen=True, kw_only=True, tag="feed.unreachable"):
     """A connection attempt failed; the next one follows after a back-off."""
 
     attempt: int
+    reason: str
+
+
+class FeedStopped(Event, frozen=True, kw_only=True, tag="feed.stopped"):
+    """No connection is tried before `until`: too many failed, the budget is spent, or the broker said stop.
+
+    fatal: the broker refused the key itself; only a new process tries again before `until`.
+    """
+
+    until: Micros
+    fatal: bool
+    reason: str
+
+
+class NoticesConnected(Event, frozen=True, kw_only=True, tag="feed.notices_connected"):
+    """The line of its own for execution notices is up. What was executed while it was down must be read over REST.
+
+    line: number of that connection within the day, from 1; it is no epoch, and slots have nothing to do with it.
+    """
+
+    line: Epoch
+
+
+class NoticesLost(Event, frozen=True, kw_only=True, tag="feed.notices_lost"):
+    """The line for execution notices is down: until it is up again only REST tells of executions."""
+
+    line: Epoch
     reason: str
 
 

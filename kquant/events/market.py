@@ -78,3 +78,25 @@ class SnapshotTaken(Event, frozen=True, kw_only=True, tag="market.snapshot"):
     run: int
     quotes: tuple[Quoted, ...]
     place: int
+
+
+class MarketStatusChanged(Event, frozen=True, kw_only=True, tag="market.status_changed"):
+    """A stock's trading status differs from what the feed last said of it (or says it for the first time).
+
+    halted: trading stands still, for `halt_reason`.   vi: a volatility interruption is on; overtime_vi: after hours.
+    operation, expected_operation: KIS market operation codes ("112" open, "174" circuit breaker …), "" when none.
+    extension: discretionary extension code.   stock_status: KIS symbol status ("00", "51" administrative, "58" halted …).
+    venue: "1" KRX, "2" NXT, "" untold.   place: in the tape.   Needs the channel `status` registered.
+    """
+
+    code: Symbol
+    halted: bool
+    halt_reason: str
+    vi: bool
+    overtime_vi: bool
+    operation: str
+    expected_operation: str
+    extension: str
+    stock_status: str
+    venue: str
+    place: int

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 from kquant.events.base import Event, Recorded
-from kquant.events.market import BarsClosed
+from kquant.events.market import BarsClosed, MarketStatusChanged
 from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.journal.tape import Tape, TapeRecord
 from kquant.market.fold import CONTROL_NAMES, Derived, MarketFold, replay_into
@@ -23,6 +23,8 @@ from kquant.market.records import Record, RestPrice
 from kquant.values import Epoch, Micros, Seq
 
 STREAM = "market"
+REJECTED_CHARS = 65_536
+"""As much of a frame that was not believed is kept."""
 
 
 class Now(Protocol):
@@ -68,10 +70,18 @@ class MarketDesk:
         by_seq = {fact.seq: fact for fact in facts}
         answered = {fact.caused_by for fact in facts if fact.stream == STREAM and fact.caused_by is not None}
         minutes = {fact.event.start for fact in facts if isinstance(fact.event, BarsClosed)}
+        statuses = {
+            (fact.event.place, fact.event.code) for fact in facts if isinstance(fact.event, MarketStatusChanged)
+        }
         missing: list[Derived] = []
         for derived in replay_into(self.fold, self._marking(records), by_seq, self._decode):
             event, _, caused_by = derived
-            known = event.start in minutes if isinstance(event, BarsClosed) else caused_by in answered
+            if isinstance(event, BarsClosed):
+                known = event.start in minutes
+            elif isinstance(event, MarketStatusChanged):
+                known = (event.place, event.code) in statuses
+            else:
+                known = caused_by in answered
             if not known:
                 missing.append(derived)
         self._report(missing)
@@ -101,6 +111,11 @@ class MarketDesk:
         place = self._tape.append("frame", at, text.encode())
         self._report(self.fold.apply_records(records, at, place))
         return place
+
+    def reject(self, text: str, reason: str) -> int:
+        """Keep a frame that is not believed on the tape, where the fold never sees it; return its place."""
+        kept = text[:REJECTED_CHARS]
+        return self._tape.append("rejected", self._clock.now(), f"{reason}\n{kept}".encode(errors="replace"))
 
     def price(self, price: RestPrice) -> None:
         """Take one price asked over REST."""

@@ -21,9 +21,10 @@ from msgspec import Struct
 
 from kquant.values import KquantError, Micros
 
-Kind = Literal["frame", "rest", "second", "epoch_begin", "epoch_end", "control"]
+Kind = Literal["frame", "rest", "second", "epoch_begin", "epoch_end", "control", "rejected", "refloor"]
 """What a record is: a raw frame's text, a price asked over REST, the mark of a second, a connection's begin or end, a
-journal event applied to the market fold. What `data` holds is the market desk's affair."""
+journal event applied to the market fold, a frame that was not believed, a stock whose day's volume starts anew. What
+`data` holds is the market desk's affair. New kinds go at the end: a kind's place is its number on disk."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _CODES = {kind: code for code, kind in enumerate(KINDS, 1)}

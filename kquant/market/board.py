@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from kquant.events.market import Quoted
+from kquant.events.market import MarketStatusChanged, Quoted
 from kquant.market.bars import Minute
-from kquant.market.records import Book, ProgramTrade, RestPrice, Trade
+from kquant.market.records import Book, MarketStatus, ProgramTrade, RestPrice, Trade
 from kquant.market.triggers import Armed
 from kquant.values import BasisPoints, Epoch, Krw, Micros, Shares, Symbol, kst_clock
 
@@ -107,6 +107,23 @@ def take_program(line: Line, program: ProgramTrade, at: Micros) -> None:
     """Write the day's program trading."""
     line.program_net = program.net
     line.program_at = at
+
+
+def changed(status: MarketStatus, place: int) -> MarketStatusChanged:
+    """Return the event that tells a stock's new trading status."""
+    return MarketStatusChanged(
+        code=status.code,
+        halted=status.halted,
+        halt_reason=status.halt_reason,
+        vi=status.vi,
+        overtime_vi=status.overtime_vi,
+        operation=status.operation,
+        expected_operation=status.expected,
+        extension=status.extension,
+        stock_status=status.stock_status,
+        venue=status.venue,
+        place=place,
+    )
 
 
 def quoted(code: Symbol, line: Line | None, at: Micros) -> Quoted:

@@ -6,7 +6,7 @@ equal outputs and equal state, and no mutable part leaves it. Inputs come in tap
 and the instant `at` they reached it, which never goes back.
 
 Every output is (event, place, caused_by): a `market` event, where in the tape it became true, and the seq of the
-control event it answers (the arming of a trigger, the request for a snapshot), None for bars.
+control event it answers (the arming of a trigger, the request for a snapshot), None for bars and statuses.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 
 from kquant.events.base import Event, Recorded
 from kquant.events.feed import Dropped, FirstTick, Registered, RegistrationVoid
-from kquant.events.market import BarsClosed, SnapshotTaken, TriggerFired
+from kquant.events.market import BarsClosed, MarketStatusChanged, SnapshotTaken, TriggerFired
 from kquant.events.orders import TriggerArmed, TriggerDisarmed
 from kquant.events.pipeline import SnapshotWanted
 from kquant.events.slots import RegisterWanted
@@ -27,6 +27,7 @@ from kquant.market.board import (
     NO_EPOCH,
     NO_ERA,
     Line,
+    changed,
     new_line,
     quoted,
     take_book,
@@ -34,7 +35,7 @@ from kquant.market.board import (
     take_rest,
     take_trade,
 )
-from kquant.market.records import Book, ProgramTrade, Record, RestPrice, Trade
+from kquant.market.records import Book, MarketStatus, ProgramTrade, Record, RestPrice, Trade
 from kquant.market.triggers import Armed, arm, holds, trailing_high
 from kquant.values import MINUTE_US, Epoch, KquantError, Krw, Micros, Seq, Symbol, TriggerId
 
@@ -74,6 +75,7 @@ class MarketFold:
         self.applied = 0
         self.rejected: dict[str, int] = {"price": 0, "volume": 0, "code": 0}
         self._lines: dict[Symbol, Line] = {}
+        self._statuses: dict[Symbol, MarketStatus] = {}
         self._where: dict[TriggerId, Line] = {}
         self._seen: dict[TriggerId, Seq] = {}
         self._traded: list[Line] = []
@@ -93,6 +95,8 @@ class MarketFold:
                 self._book(record, at)  # type: ignore[arg-type]
             elif kind is ProgramTrade:
                 self._program(record, at)  # type: ignore[arg-type]
+            elif kind is MarketStatus:
+                self._status(record, place, out)  # type: ignore[arg-type]
             else:
                 self._rest(record, at, place, out)  # type: ignore[arg-type]
         return out
@@ -139,6 +143,10 @@ class MarketFold:
                 pass
         return out
 
+    def refloor(self, code: Symbol) -> None:
+        """Believe the stock's next day's volume even if it is lower: the one believed before was wrong."""
+        self._line(code).floor = 0
+
     def snapshot(self, run: int, codes: Sequence[Symbol], at: Micros, place: int) -> SnapshotTaken:
         """Return what the board holds of *codes*, in the order asked. Changes nothing."""
         quotes = tuple(quoted(code, self._lines.get(code), at) for code in codes)
@@ -181,6 +189,17 @@ class MarketFold:
             return
         self.applied += 1
         take_program(line, program, at)
+
+    def _status(self, status: MarketStatus, place: int, out: list[Derived]) -> None:
+        if status.code not in self._lines:
+            self.rejected["code"] += 1
+            return
+        self.applied += 1
+        if self._statuses.get(status.code) != status:
+            self._statuses[status.code] = status
+            # A frame tells a stock's status once, the last of its records: place and code identify the fact.
+            out[:] = [one for one in out if not _tells_status(one[0], status.code)]
+            out.append((changed(status, place), place, None))
 
     def _rest(self, price: RestPrice, at: Micros, place: int, out: list[Derived]) -> None:
         line = self._line(price.code)
@@ -257,6 +276,10 @@ class MarketFold:
         return [(BarsClosed(start=start, bars=bars, place=place), place, None)] if bars else []
 
 
+def _tells_status(event: Event, code: Symbol) -> bool:
+    return isinstance(event, MarketStatusChanged) and event.code == code
+
+
 def _code(line: Line) -> Symbol:
     return line.code
 
@@ -275,9 +298,10 @@ def _firing(armed: Armed, line: Line, price: Krw, place: int) -> TriggerFired:
 
 
 class TapeLike(Protocol):
-    """What a tape record shows. kind: frame, rest, second, epoch_begin, epoch_end or control.
+    """What a tape record shows. kind: frame, rest, second, epoch_begin, epoch_end, control, rejected or refloor.
 
-    data: the frame's text; a RestPrice in MessagePack; nothing; the epoch's number; the control event's seq.
+    data: the frame's text; a RestPrice in MessagePack; nothing; the epoch's number; the control event's seq; what was
+    wrong, a line feed and the frame's text; the stock's code.
     """
 
     @property
@@ -327,6 +351,10 @@ def replay_into(
             yield from fold.epoch_begin(Epoch(int(record.data)), at, place)
         elif kind == "epoch_end":
             yield from fold.epoch_end(Epoch(int(record.data)), at, place)
+        elif kind == "rejected":
+            continue  # it was not believed, so nothing followed from it
+        elif kind == "refloor":
+            fold.refloor(Symbol(record.data.decode()))
         else:
             raise BrokenTape(f"tape place {place} is of unknown kind {kind!r}: read it with the version that wrote it")
 

@@ -13,6 +13,7 @@ class Trade(Struct, frozen=True, gc=False):
     time: HHMMSS KST.   last_qty: shares of this print.   side: 1 buyer-initiated, 5 seller-initiated, 3 auction.
     bid, ask: best quote with the print, 0 when none.   volume, value: the day so far (shares, won).
     session: KIS session code ("20" in the regular session).   phase: time class ("0" in session, "C" during VI …).
+    segment: "1" pre-market, "2" regular, "3" after-market, "5" close; "" in frames from before 2026-09-14.
     """
 
     code: Symbol
@@ -31,6 +32,7 @@ class Trade(Struct, frozen=True, gc=False):
     session: str
     phase: str
     halted: bool
+    segment: str = ""
 
 
 class Book(Struct, frozen=True, gc=False):
@@ -70,4 +72,22 @@ class RestPrice(Struct, frozen=True, gc=False):
     change_bp: BasisPoints
 
 
-Record = Trade | Book | ProgramTrade | RestPrice
+class MarketStatus(Struct, frozen=True, gc=False):
+    """A stock's trading status; sent only when something happens to it. See events.market.MarketStatusChanged.
+
+    code: "" in the layout that names no stock.   operation, expected: KIS market operation codes, "" when none.
+    """
+
+    code: Symbol
+    halted: bool
+    halt_reason: str
+    operation: str
+    expected: str
+    extension: str
+    stock_status: str
+    vi: bool
+    overtime_vi: bool
+    venue: str
+
+
+Record = Trade | Book | ProgramTrade | MarketStatus | RestPrice

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from kquant.events.base import Event, Recorded, name_of
+from kquant.events.market import MarketStatusChanged
 from kquant.market.fold import Decoder, Derived, TapeLike, derive
 from kquant.replay.shown import shown
 from kquant.replay.verify import Difference
@@ -105,8 +106,10 @@ Key = tuple[str, int, Any]
 
 
 def _key(event: Event, caused_by: Seq | None) -> Key:
-    """What says that two market events are versions of the same: the cause they answer, or the minute they close."""
+    """What says that two market events are versions of the same: their cause, their minute, or their stock and place."""
     name = name_of(event)
+    if isinstance(event, MarketStatusChanged):
+        return (name, 0, (event.place, event.code))
     return (name, caused_by, None) if caused_by is not None else (name, 0, getattr(event, "start", None))
 
 

@@ -12,7 +12,7 @@ from kquant.values import Score, Symbol, kst_clock
 from kquant.views.words import eok, named, percent, signed_won, won
 
 NO_NAMES: Mapping[Symbol, str] = {}
-CHANNELS = {"trades": "trades", "book": "order book", "program": "program trading"}
+CHANNELS = {"trades": "trades", "book": "order book", "program": "program trading", "status": "market status"}
 
 
 def describe(event: Event, names: Mapping[Symbol, str] = NO_NAMES) -> str:
@@ -118,6 +118,12 @@ def _feed(event: Event, names: Mapping[Symbol, str]) -> str | None:
             return f"feed of epoch {event.epoch} lost with all registrations: {event.reason}"
         case feed.FeedUnreachable():
             return f"feed unreachable, attempt {event.attempt}: {event.reason}"
+        case feed.FeedStopped():
+            return f"no connection is tried before {kst_clock(event.until)}: {event.reason}"
+        case feed.NoticesConnected():
+            return f"the line for execution notices is up, number {event.line}"
+        case feed.NoticesLost():
+            return f"the line for execution notices is down: {event.reason}"
         case feed.Registered():
             already = " (it held it already)" if event.already else ""
             return f"broker registered {named(event.code, names)} {CHANNELS[event.channel]}{already}"
@@ -155,6 +161,11 @@ def _market(event: Event, names: Mapping[Symbol, str]) -> str | None:
         case market.SnapshotTaken():
             seen = sum(quote.last is not None for quote in event.quotes)
             return f"snapshot for run {event.run}: {seen} of {len(event.quotes)} stocks have a price"
+        case market.MarketStatusChanged():
+            said = ["trading halted"] if event.halted else []
+            said += ["volatility interruption"] if event.vi or event.overtime_vi else []
+            said += [f"operation {event.operation}"] if event.operation else []
+            return f"{named(event.code, names)}: {', '.join(said) or 'trades as usual'}"
         case _:
             return None
 

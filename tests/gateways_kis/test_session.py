@@ -121,8 +121,9 @@ def test_a_refusal_has_its_kind_and_leaves_the_connection(code, kind):
     session = ready()
     session.request(register(5))
     session.to_send(GAP)
-    (report,) = session.receive(ack("H0STCNT0", "005930", code, "1"))
+    report, *alerts = session.receive(ack("H0STCNT0", "005930", code, "1"))
     assert isinstance(report.event, RegistrationRefused)
+    assert len(alerts) == (kind == "other")
     assert (report.event.kind, report.event.message_code, report.caused_by) == (kind, code, 5)
 
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from kquant.events.feed import FeedConnected
 from kquant.gateways.kis.session import Broken, Data, FeedSession, Output, Report
 from kquant.values import Epoch, Micros
-from tests.gateways_kis.test_session_scenarios import ACK, GAP, ack, drop, fresh, register
+from tests.gateways_kis.test_session_scenarios import ACK, GAP, IV, KEY, ack, drop, fresh, register
 from tests.gateways_kis.test_wire import TRADE_47
 
 CODES = st.sampled_from(["005930", "000660", "035420"])
@@ -98,7 +98,8 @@ class Feed(RuleBasedStateMachine):
             tr_id, key = "H0STCNT0", code
         before = len(self.ended)
         self.waiting_before, self.waiting = self.waiting, None
-        self.note(self.session.receive(ack(tr_id, key, answer)))
+        keys = (KEY, IV) if tr_id == "H0STCNI0" else None
+        self.note(self.session.receive(ack(tr_id, key, answer, keys=keys)))
         assert len(self.ended) >= before
         if self.session.unanswered:
             self.waiting = self.waiting_before

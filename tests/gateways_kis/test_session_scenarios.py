@@ -21,7 +21,7 @@ from kquant.events.feed import (
 )
 from kquant.events.slots import DropWanted, RegisterWanted
 from kquant.exchange.core import wire as exchange
-from kquant.gateways.kis.session import Broken, Data, FeedSession, Report
+from kquant.gateways.kis.session import Broken, Data, FeedSession, Rejected, Report
 from kquant.values import Epoch, Micros, Seq, Symbol
 from tests.gateways_kis.test_wire import BOOK, TRADE_47
 
@@ -129,8 +129,9 @@ def test_every_refusal_code_has_its_kind_and_only_fatal_ones_end_the_connection(
     session.to_send(Micros(GAP))
     tr_id = "(null)" if code == "OPSP8996" else "H0STCNT0"
     outputs = session.receive(ack(tr_id, "005930", code))
-    (refused,) = events(outputs)
+    refused, *alerts = events(outputs)
     assert isinstance(refused, RegistrationRefused)
+    assert len(alerts) == (kind == "other"), "a request that the broker calls malformed is worth a word"
     assert (refused.kind, refused.message_code) == (kind, code)
     broken = [output for output in outputs if isinstance(output, Broken)]
     assert len(broken) == (kind == "fatal")
@@ -266,8 +267,10 @@ def test_first_data_is_told_once_a_registration_and_only_for_what_was_asked():
 
 def test_what_cannot_be_read_is_counted_and_nothing_else():
     session = ready()
-    for text in ("", "{", "0|H0STCNT0|001|x", "hello", '{"header":1}'):
-        assert session.receive(text) == []
+    for text in ("", "0|H0STCNT0|001|x", "hello"):
+        assert session.receive(text) == [Rejected(text, "format")]
+    for text in ("{", '{"header":1}'):
+        assert session.receive(text) == [], "a control frame may hold keys: it is written nowhere"
     assert session.rejected == 5
 
 

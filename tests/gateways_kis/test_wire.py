@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kquant.gateways.kis import wire
-from kquant.gateways.kis.wire import Control, FeedFormatError, Keys
-from kquant.market.records import Book, ProgramTrade, Trade
+from kquant.gateways.kis import control, executions, wire
+from kquant.gateways.kis.control import Control
+from kquant.gateways.kis.executions import Keys
+from kquant.gateways.kis.wire import FeedFormatError
+from kquant.market.records import Book, MarketStatus, ProgramTrade, Trade
 
 TRADE_46 = "0|H0STCNT0|001|005930^112616^62700^2^400^0.64^62700.41^62700^63000^62300^62700^62600^125^9694968^607878273600^25807^15918^-9889^93.01^4614191^4291558^1^0.45^63.03^090013^3^0^090646^5^-300^100741^2^400^20230324^20^N^71292^244009^2795345^2044512^0.16^5367918^180.61^0^^62700"
 TRADE_47 = "0|H0STCNT0|001|005930^150746^249250^5^-10250^-3.95^250742.47^249500^254500^248500^249500^249000^1^14871538^3728926343750^206240^176545^-29695^81.34^7912656^6435830^5^0.44^106.69^090011^5^-250^113225^5^-5250^145726^2^750^20260914^20^N^85729^141952^343655^1371668^0.25^12052370^123.39^0^^249500^2"
@@ -81,7 +83,7 @@ def test_a_program_frame_of_two_records_keeps_the_sign_of_the_net():
         TRADE_47.replace("-3.95", "-3.951"),
         TRADE_47.replace("150746", "1507"),
         TRADE_47.replace("^N^", "^^"),
-        TRADE_47.replace("H0STCNT0", "H0STMKO0"),
+        TRADE_47.replace("H0STCNT0", "H0STANC0"),
         TRADE_47.replace("0|H0", "1|H0", 1),
     ],
 )
@@ -107,21 +109,21 @@ def test_padded_numbers_are_numbers():
 
 
 def test_a_fill_notice_is_decrypted_and_counts_this_fill_only():
-    (notice,) = wire.decode_notices(FILL, KEYS)
+    (notice,) = executions.decode_notices(FILL, KEYS)
     assert (notice.kind, notice.request, notice.order_no, notice.side) == ("filled", "new", "117057", "buy")
     assert (notice.qty, notice.price, notice.order_qty, notice.account) == (3, 70900, 10, "1234567801")
 
 
 def test_an_acceptance_notice_is_no_fill():
-    (notice,) = wire.decode_notices(ACCEPTED, KEYS)
+    (notice,) = executions.decode_notices(ACCEPTED, KEYS)
     assert (notice.kind, notice.qty, notice.price, notice.time) == ("accepted", 10, 71000, "100512")
 
 
 def test_a_notice_of_the_older_layout_is_read_and_a_shorter_one_refused():
-    (notice,) = wire.decode_notices("0|H0STCNI9|001|" + OLD_FILL, KEYS)
+    (notice,) = executions.decode_notices("0|H0STCNI9|001|" + OLD_FILL, KEYS)
     assert (notice.code, notice.qty, notice.price) == ("136480", 1, 3190)
     with pytest.raises(FeedFormatError):
-        wire.decode_notices("0|H0STCNI9|001|" + OLD_FILL.rsplit("^", 1)[0], KEYS)
+        executions.decode_notices("0|H0STCNI9|001|" + OLD_FILL.rsplit("^", 1)[0], KEYS)
 
 
 @pytest.mark.parametrize(
@@ -137,13 +139,13 @@ def test_the_codes_of_a_notice_give_its_kind(cells, kind, request_):
     fields = OLD_FILL.split("^")
     for index, value in cells.items():
         fields[index] = value
-    (notice,) = wire.decode_notices("0|H0STCNI0|001|" + "^".join(fields), KEYS)
+    (notice,) = executions.decode_notices("0|H0STCNI0|001|" + "^".join(fields), KEYS)
     assert (notice.kind, notice.request) == (kind, request_)
 
 
 def test_a_notice_under_another_key_is_refused():
     with pytest.raises(FeedFormatError):
-        wire.decode_notices(FILL, Keys("x" * 32, "y" * 16))
+        executions.decode_notices(FILL, Keys("x" * 32, "y" * 16))
 
 
 def test_an_acknowledgement_carries_keys_and_hides_them_in_print():
@@ -158,7 +160,7 @@ def test_an_acknowledgement_carries_keys_and_hides_them_in_print():
             },
         }
     )
-    ack = wire.decode_control(text)
+    ack = control.decode_control(text)
     assert ack == Control(
         tr_id="H0STCNI0", tr_key="TESTID01", rt_cd="0", msg_cd="OPSP0000", message="SUBSCRIBE SUCCESS", keys=KEYS
     )
@@ -166,21 +168,21 @@ def test_an_acknowledgement_carries_keys_and_hides_them_in_print():
 
 
 def test_a_refusal_without_output_is_read():
-    ack = wire.decode_control(
+    ack = control.decode_control(
         '{"header":{"tr_id":"(null)"},"body":{"rt_cd":"9","msg_cd":"OPSP8996","msg1":"ALREADY IN USE"}}'
     )
     assert (ack.rt_cd, ack.msg_cd, ack.message, ack.keys) == ("9", "OPSP8996", "ALREADY IN USE", None)
 
 
 def test_pingpong_is_recognised():
-    assert wire.decode_control('{"header":{"tr_id":"PINGPONG","datetime":"20260914150742"}}').tr_id == "PINGPONG"
+    assert control.decode_control('{"header":{"tr_id":"PINGPONG","datetime":"20260914150742"}}').tr_id == "PINGPONG"
 
 
 @given(
     st.text() | st.builds(lambda a, b, c, d: f"{a}|{b}|{c}|{d}", *[st.text(alphabet="01|^H0STCNIA09", max_size=12)] * 4)
 )
 def test_any_text_is_accepted_or_refused_by_name(text):
-    for read in (wire.decode, wire.decode_control, lambda t: wire.decode_notices(t, KEYS)):
+    for read in (wire.decode, control.decode_control, lambda t: executions.decode_notices(t, KEYS)):
         try:
             read(text)
         except FeedFormatError:
@@ -195,7 +197,7 @@ def test_a_damaged_frame_is_accepted_or_refused_by_name(frame, damage):
     text = list(frame)
     for place, character in damage:
         text[place % len(text)] = character
-    for read in (wire.decode, lambda t: wire.decode_notices(t, KEYS)):
+    for read in (wire.decode, lambda t: executions.decode_notices(t, KEYS)):
         try:
             read("".join(text))
         except FeedFormatError:
@@ -204,11 +206,60 @@ def test_a_damaged_frame_is_accepted_or_refused_by_name(frame, damage):
 
 def test_deep_nesting_is_refused_by_name():
     with pytest.raises(FeedFormatError):
-        wire.decode_control('{"header":' + "[" * 100_000)
+        control.decode_control('{"header":' + "[" * 100_000)
 
 
 def test_a_registration_frame_has_the_documented_shape():
-    assert json.loads(wire.encode_request("key", "2", "H0STCNT0", "005930")) == {
+    assert json.loads(control.encode_request("key", "2", "H0STCNT0", "005930")) == {
         "header": {"approval_key": "key", "custtype": "P", "tr_type": "2", "content-type": "utf-8"},
         "body": {"input": {"tr_id": "H0STCNT0", "tr_key": "005930"}},
     }
+
+
+STATUS = "0|H0STMKO0|001|396300^N^(null)^^311^^^55^N^N"
+UNIFIED_STATUS = "0|H0UNMKO0|001|100840^N^(null)^AB1^112^^^55^N^"
+
+
+def test_a_market_status_of_ten_fields_is_read_kis_protocol_3_5():
+    assert wire.decode(STATUS) == (MarketStatus("396300", False, "", "", "311", "", "55", False, False, ""),)
+
+
+def test_a_market_status_of_eleven_fields_names_its_venue_and_a_halts_reason_is_free_text_kis_protocol_3_5():
+    frame = "0|H0STMKO0|001|396300^Y^조회공시_요구^164^^3^^58^Y^N^1"
+    assert wire.decode(frame) == (
+        MarketStatus("396300", True, "조회공시_요구", "164", "", "3", "58", True, False, "1"),
+    )
+
+
+def test_the_unified_status_is_told_by_its_shape_kis_protocol_3_5():
+    assert wire.decode(UNIFIED_STATUS) == (MarketStatus("100840", False, "", "AB1", "112", "", "55", False, False, ""),)
+    (nameless,) = wire.decode("0|H0UNMKO0|001|N^(null)^AB1^112^^^55^Y^N^2")
+    assert nameless == MarketStatus("", False, "", "AB1", "112", "", "55", True, False, "2")
+
+
+def test_two_statuses_in_a_frame_are_two_records():
+    two = "0|H0STMKO0|002|" + STATUS.split("|", 3)[3] + "^" + UNIFIED_STATUS.split("|", 3)[3]
+    assert [one.code for one in wire.decode(two)] == ["396300", "100840"]
+
+
+@pytest.mark.parametrize("frame", ["0|H0STMKO0|001|396300^X^^^^^^55^N^N", "0|H0STMKO0|001|3963^N^^^^^^55^N^N"])
+def test_a_status_that_says_neither_yes_nor_no_or_names_half_a_stock_is_refused(frame):
+    with pytest.raises(FeedFormatError):
+        wire.decode(frame)
+
+
+@pytest.mark.parametrize("frame", [TRADE_47, TRADE_46, PROGRAM_2])
+@pytest.mark.parametrize("prefix", ["H0UN", "H0NX"])
+def test_unified_and_nxt_frames_read_as_their_krx_likes_kis_protocol_3_7(frame, prefix):
+    assert wire.decode(frame.replace("H0ST", prefix, 1)) == wire.decode(frame)
+
+
+def test_books_of_65_and_66_fields_read_as_those_of_62_kis_protocol_3_7():
+    payload = BOOK.split("|", 3)[3]
+    for tr_id, more in (("H0UNASP0", "^65950^1^0"), ("H0UNASP0", "^65950^1^0^1"), ("H0NXASP0", "")):
+        assert wire.decode(f"0|{tr_id}|001|{payload}{more}") == wire.decode(BOOK)
+
+
+def test_the_47th_field_is_the_market_segment_kis_protocol_3_1():
+    assert [one.segment for one in (*wire.decode(TRADE_46), *wire.decode(TRADE_47))] == ["", "2"]
+    assert wire.read(TRADE_47).width == 47

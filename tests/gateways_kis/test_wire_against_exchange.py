@@ -6,7 +6,7 @@ import pytest
 
 from kquant.exchange.core import wire as theirs
 from kquant.gateways.kis import wire as ours
-from kquant.gateways.kis.wire import Keys
+from kquant.gateways.kis.executions import Keys, decode_notices
 from kquant.market.records import Book, ProgramTrade, Trade
 
 KEYS = Keys("k" * 32, "i" * 16)
@@ -15,6 +15,7 @@ TRADE = {
     "side": "CCLD_DVSN", "bid": "BIDP1", "ask": "ASKP1",
     "open": "STCK_OPRC", "high": "STCK_HGPR", "low": "STCK_LWPR", "volume": "ACML_VOL", "value": "ACML_TR_PBMN",
     "change_bp": "PRDY_CTRT", "session": "NEW_MKOP_CLS_CODE", "phase": "HOUR_CLS_CODE", "halted": "TRHT_YN",
+    "segment": "MARKET_CLS_CODE",
 }  # fmt: skip
 BOOK = {
     "code": "MKSC_SHRN_ISCD", "time": "BSOP_HOUR", "bid": "BIDP1", "ask": "ASKP1", "bid_qty": "BIDP_RSQN1",
@@ -41,7 +42,7 @@ def meaning(name: str, text: str) -> object:
         return int(text.replace(".", ""))
     if name == "halted":
         return text == "Y"
-    return text if name in {"code", "time", "session", "phase"} else int(text)
+    return text if name in {"code", "time", "session", "phase", "segment"} else int(text)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_a_notice_of_the_exchange_reads_back_as_it_was_meant(is_sell, request_, 
         order_qty=19, holder="holder", name="name", order_price=123_500,
     )  # fmt: skip
     frame = theirs.data_frame("H0STCNI0", [theirs.encrypt(plain, KEYS.key, KEYS.iv)], encrypted=True)
-    (notice,) = ours.decode_notices(frame, KEYS)
+    (notice,) = decode_notices(frame, KEYS)
     assert (notice.account, notice.order_no, notice.original_order_no) == ("5000123401", "41", "17")
     assert (notice.side, notice.request, notice.kind) == ("sell" if is_sell else "buy", word, "filled")
     assert (notice.code, notice.qty, notice.price, notice.order_qty, notice.time) == (

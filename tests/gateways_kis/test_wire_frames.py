@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,7 +90,10 @@ def test_fields_appended_to_every_record_change_nothing(frame):
     width = len(fields) // int(count)
     longer = [[*fields[start : start + width], "new", ""] for start in range(0, len(fields), width)]
     text = "^".join("^".join(record) for record in longer)
-    assert wire.decode(f"{head}|{tr_id}|{count}|{text}") == wire.decode(frame)
+    longer_read = wire.decode(f"{head}|{tr_id}|{count}|{text}")
+    if frame is TRADE_46:  # its 47th field is the market segment, whatever it holds
+        longer_read = tuple(msgspec.structs.replace(one, segment="") for one in longer_read)
+    assert longer_read == wire.decode(frame)
 
 
 @pytest.mark.parametrize("frame", PRINTED)

@@ -33,7 +33,7 @@ from kquant.events.feed import (
 )
 from kquant.events.slots import DropWanted, RegisterWanted
 from kquant.gateways.clock import Clock
-from kquant.gateways.kis.session import Broken, Data, FeedSession, Output, Report
+from kquant.gateways.kis.session import Broken, Data, FeedSession, Output, Rejected, Report
 from kquant.gateways.market import MarketDesk
 from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.values import SECOND_US, Epoch, KquantError, Micros, Seq
@@ -246,7 +246,7 @@ class KisFeed:
         epoch = self._epoch = Epoch(self._epoch + 1)
         self._socket, self.frames = socket, 0
         self.desk.epoch_begin(epoch)
-        self._session.opened(epoch, approval, self._clock.now())
+        self._handle(self._session.opened(epoch, approval, self._clock.now()))
         self._asked_at = time.monotonic()
         end = Broken("the feed was closed", 0)
         try:
@@ -332,6 +332,8 @@ class KisFeed:
                         self._append(FirstTick(epoch=self._epoch, code=code, channel=channel, place=place), None)
                 case Report(event=event, caused_by=cause):
                     self._append(event, cause)
+                case Rejected(text=text, reason=reason):
+                    self.desk.reject(text, reason)
                 case Broken():
                     broken = output
         return broken

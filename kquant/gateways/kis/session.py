@@ -1,7 +1,8 @@
 """One feed connection after another as a protocol without I/O: texts and requests in, texts and reports out.
 
 It owns no socket and no clock. The execution notice is registered first; at most one request is unanswered; requests
-keep their distance; every request ends in exactly one report. Sources: kis-protocol 2.1 to 2.5.
+keep their distance; every request ends in exactly one report; what the broker holds is not asked for again.
+Sources: kis-protocol 2.1 to 2.5; what each control code asks for stands in `control.OPSP`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from kquant.events.base import Event, Recorded
+from kquant.events.day import AlertRaised
 from kquant.events.feed import (
     Action,
     Dropped,
@@ -25,48 +27,19 @@ from kquant.events.feed import (
     RegistrationVoid,
 )
 from kquant.events.slots import DropWanted, RegisterWanted
-from kquant.gateways.kis.wire import (
-    TR_IDS,
-    Control,
-    FeedFormatError,
-    Keys,
-    decode,
-    decode_control,
-    decode_notices,
-    encode_request,
-    is_notice,
-)
-from kquant.market.records import Book, ProgramTrade, Record, Trade
+from kquant.gateways.kis.channels import CHANNELS, KNOWN_WIDTHS, TR_IDS, Market
+from kquant.gateways.kis.control import Control, Kind, decode_control, encode_request, reaction
+from kquant.gateways.kis.executions import Keys, decode_notices, is_notice
+from kquant.gateways.kis.wire import FeedFormatError, read
+from kquant.market.records import Record
 from kquant.values import Channel, Epoch, Micros, Seq, Symbol
 
-ALREADY = "OPSP0002"
-NOT_FOUND = "OPSP0003"
-ANSWERS: dict[Action, frozenset[str]] = {
-    "register": frozenset({"OPSP0000", ALREADY}),
-    "drop": frozenset({"OPSP0001", NOT_FOUND}),
-}
-"""Codes that answer only one kind of request: a late one must not be taken for the answer to the next of its key."""
-IN_USE = "OPSP8996"
-UNKNOWN_APPROVAL = "OPSP0011"
-REFUSALS: dict[str, Literal["invalid_key", "resource", "over_capacity", "fatal", "other"]] = {
-    "OPSP0007": "resource",
-    "OPSP0008": "over_capacity",
-    "OPSP0009": "resource",
-    "OPSP0010": "fatal",
-    "OPSP0011": "fatal",
-    "OPSP8991": "invalid_key",
-    "OPSP8992": "invalid_key",
-    "OPSP8993": "invalid_key",
-    "OPSP8994": "fatal",
-    "OPSP8995": "fatal",
-    "OPSP8996": "fatal",
-    "OPSP8999": "resource",
-    "OPSP9993": "resource",
-    "OPSP9994": "fatal",
-    "OPSP9995": "resource",
-    "OPSP9996": "fatal",
-}
-"""What a refusal means; a code that is not here is "other"."""
+RETRY_SECONDS = 5
+"""Least wait after a connection that the broker did not take."""
+IN_USE_SECONDS = 60
+"""Least wait while another session holds the app key: its slot stays taken for tens of seconds after a loss (2.5)."""
+
+Key = tuple[Symbol, Channel]
 
 
 class Report(Struct, frozen=True):
@@ -81,18 +54,30 @@ class Data(Struct, frozen=True):
 
     text: str
     records: tuple[Record, ...]
-    first: tuple[tuple[Symbol, Channel], ...]
+    first: tuple[Key, ...]
+
+
+class Rejected(Struct, frozen=True):
+    """A text that should be a data frame and is not."""
+
+    text: str
+    reason: str
 
 
 class Broken(Struct, frozen=True):
-    """The connection is of no use: close it. wait_seconds: at least this long before the next attempt."""
+    """The connection is of no use: close it. wait_seconds: at least this long before the next attempt.
+
+    fatal: the broker refuses the key itself, so trying again is of no use.   alert: what a person should know, or "".
+    """
 
     reason: str
     wait_seconds: int
     renew_approval: bool = False
+    fatal: bool = False
+    alert: str = ""
 
 
-Output = Report | Data | Broken
+Output = Report | Data | Rejected | Broken
 
 
 class _Request(Struct, frozen=True):
@@ -103,53 +88,87 @@ class _Request(Struct, frozen=True):
     seq: Seq
     valid_until: Micros
 
+    @property
+    def key(self) -> Key:
+        return self.code, self.channel
+
 
 class FeedSession:
-    """Speaks KIS on one connection at a time. gap_us: between requests; ack_us: patience for an acknowledgement."""
+    """Speaks KIS on one connection at a time.
 
-    def __init__(self, hts_id: str, account: str, notice_tr: str, *, gap_us: int, ack_us: int) -> None:
+    notice_tr: TR id of the execution notice, None for a line that carries quotes only and is ready once it is open.
+    gap_us: between requests.   ack_us: patience for an acknowledgement.   market: whose trading is shown.
+    offered: TR ids the service has, None for all; a registration of another is refused here and never sent.
+    """
+
+    def __init__(
+        self,
+        hts_id: str,
+        account: str,
+        notice_tr: str | None,
+        *,
+        gap_us: int,
+        ack_us: int,
+        market: Market = "krx",
+        offered: frozenset[str] | None = None,
+    ) -> None:
         self.rejected = 0
         self._hts_id = hts_id
         self._account = account.replace("-", "")
         self._notice_tr = notice_tr
         self._gap_us = gap_us
         self._ack_us = ack_us
+        self._tr_ids = TR_IDS[market]
+        self._offered = offered
         self._epoch = Epoch(0)
         self._approval = ""
         self._ready = False
-        self._keys: Keys | None = None
+        self._keys: dict[str, Keys] = {}
         self._queue: deque[_Request] = deque()
         self._pending: tuple[_Request | None, Micros] | None = None
         self._not_before = Micros(0)
         self._out: list[str] = []
-        self._asked: set[tuple[Symbol, Channel]] = set()
-        self._ticked: set[tuple[Symbol, Channel]] = set()
+        self._active: set[Key] = set()
+        self._fresh: set[Key] = set()
+        self._ticked: set[Key] = set()
+        self._uncertain: set[Key] = set()
+        self._widths: dict[str, int] = {}
+        self._told: set[str] = set()
 
     @property
     def unanswered(self) -> bool:
         """Whether a request awaits its acknowledgement."""
         return self._pending is not None
 
-    def opened(self, epoch: Epoch, approval_key: str, at: Micros) -> None:
-        """A connection is open: forget the last one, and register the execution notice."""
-        self._epoch, self._approval, self._ready, self._keys = epoch, approval_key, False, None
-        self._asked.clear()
-        self._ticked.clear()
+    def opened(self, epoch: Epoch, approval_key: str, at: Micros) -> list[Output]:
+        """A connection is open: forget the last one, and register the execution notice, if there is one."""
+        self._epoch, self._approval = epoch, approval_key
+        self._forget()
+        self._not_before = Micros(at + self._gap_us)
+        if self._notice_tr is None:
+            self._ready = True
+            return [Report(FeedConnected(epoch=epoch))]
         self._out.append(encode_request(approval_key, "1", self._notice_tr, self._hts_id))
         self._pending = (None, Micros(at + self._ack_us))
-        self._not_before = Micros(at + self._gap_us)
+        return []
 
     def closed(self) -> list[Output]:
-        """The connection is gone, and with it what was asked on it."""
+        """The connection is gone, and with it what was asked on it and the notices' keys."""
         asked = [self._pending[0]] if self._pending is not None and self._pending[0] is not None else []
         waiting = [*asked, *self._queue]
-        self._queue.clear()
-        self._out.clear()
-        self._pending, self._ready = None, False
+        self._forget()
         return [_void(request) for request in waiting]
 
+    def _forget(self) -> None:
+        self._ready, self._pending = False, None
+        self._queue.clear()
+        self._out.clear()
+        self._keys.clear()
+        for keys in (self._active, self._fresh, self._ticked, self._uncertain):
+            keys.clear()
+
     def request(self, fact: Recorded) -> list[Output]:
-        """Take a recorded request; it is void outside its epoch."""
+        """Take a recorded request; it is void outside its epoch, and refused if the service has no such channel."""
         event = fact.event
         if not isinstance(event, RegisterWanted | DropWanted):
             return []
@@ -157,6 +176,9 @@ class FeedSession:
         request = _Request(action, event.code, event.channel, event.epoch, fact.seq, event.valid_until)
         if event.epoch != self._epoch or not self._ready:
             return [_void(request)]
+        tr_id = self._tr_ids[event.channel]
+        if self._offered is not None and tr_id not in self._offered:
+            return [_refused(request, "invalid_key", "", f"this service has no {tr_id}: nothing was sent")]
         self._queue.append(request)
         return []
 
@@ -172,42 +194,44 @@ class FeedSession:
             self.rejected += 1
             if is_notice(text):
                 return [Report(NoticeUnreadable(epoch=self._epoch, reason=str(error)))]
-            return []
+            # A control frame may hold keys: it is counted, and written nowhere.
+            return [] if text.startswith("{") else [Rejected(text, "format")]
+
+    def doubted(self, first: tuple[Key, ...]) -> None:
+        """The frame that would have been the first data of these registrations was not believed."""
+        for key in first:
+            self._ticked.discard(key)
+            self._fresh.add(key)
 
     def to_send(self, at: Micros) -> list[str]:
         """Return the texts to send now; the next queued request joins if its time has come."""
-        if self._queue and self._pending is None and self._ready and at >= self._not_before:
+        sendable = self._queue and self._pending is None and self._ready and at >= self._not_before
+        if sendable and not self._needless(self._queue[0]):
             request = self._queue.popleft()
             tr_type: Literal["1", "2"] = "1" if request.action == "register" else "2"
-            if request.action == "register":
-                self._asked.add((request.code, request.channel))
-            self._out.append(encode_request(self._approval, tr_type, TR_IDS[request.channel], request.code))
+            if request.action == "register" and request.key not in self._ticked:
+                self._fresh.add(request.key)
+            self._out.append(encode_request(self._approval, tr_type, self._tr_ids[request.channel], request.code))
             self._pending = (request, Micros(at + self._ack_us))
             self._not_before = Micros(at + self._gap_us)
         texts, self._out = self._out, []
         return texts
 
     def late(self, at: Micros) -> list[Output]:
-        """Give up on what was not answered or not sent in time."""
+        """Give up on what was not answered or not sent in time, and answer what need not be sent."""
         outputs: list[Output] = []
         if self._pending is not None and at >= self._pending[1]:
             request, self._pending = self._pending[0], None
             if request is None:
-                return [Broken("the execution notice was not acknowledged", 5)]
-            outputs.append(
-                Report(
-                    RegistrationUnanswered(
-                        epoch=request.epoch, code=request.code, channel=request.channel, action=request.action
-                    ),
-                    request.seq,
-                )
-            )
+                return [Broken("the execution notice was not acknowledged", RETRY_SECONDS)]
+            self._uncertain.add(request.key)
+            self._active.discard(request.key)
+            outputs.append(_outcome(RegistrationUnanswered, request))
+        while self._pending is None and self._queue and self._needless(self._queue[0]):
+            outputs.append(_registered(self._queue.popleft(), already=True))
         for request in [one for one in self._queue if one.valid_until < at]:
             self._queue.remove(request)
-            expired = RegistrationExpired(
-                epoch=request.epoch, code=request.code, channel=request.channel, action=request.action
-            )
-            outputs.append(Report(expired, request.seq))
+            outputs.append(_outcome(RegistrationExpired, request))
         return outputs
 
     def wake_at(self) -> Micros | None:
@@ -217,74 +241,109 @@ class FeedSession:
             times.append(self._not_before)
         return min(times) if times else None
 
+    def _needless(self, request: _Request) -> bool:
+        """Tell whether the broker holds what is to be registered: KIS asks not to send that again (2.5)."""
+        return request.action == "register" and request.key in self._active
+
     def _control(self, text: str, control: Control) -> list[Output]:
         if control.tr_id == "PINGPONG":
             self._out.append(text)
             return []
-        if control.tr_id == self._notice_tr and control.keys is not None:
-            self._keys = control.keys
+        does = reaction(control).does
+        if control.tr_id == self._notice_tr and control.keys is not None and (does in {"active", "already"}):
+            self._keys[control.tr_id] = control.keys
+        nameless = control.tr_id == "" and control.rt_cd != "0"
         if self._pending is None:
-            return []
+            return self._unasked(control, nameless=nameless)
         request, _ = self._pending
         if request is None:
-            return self._notice_answered(control)
-        addressed = control.tr_id == TR_IDS[request.channel] and control.tr_key in {request.code, ""}
-        stale = control.msg_cd in ANSWERS["drop" if request.action == "register" else "register"]
-        if (not addressed or stale) and control.msg_cd != IN_USE:
+            return self._notice_answered(control) if control.tr_id == self._notice_tr or nameless else []
+        addressed = control.tr_id == self._tr_ids[request.channel] and control.tr_key in {request.code, ""}
+        # A late answer to a registration must not be taken for that to the drop which followed it, nor the reverse.
+        stale = does in ({"free", "not_found"} if request.action == "register" else {"active", "already"})
+        if (addressed and not stale) or nameless:
+            self._pending = None
+            return self._answered(request, control)
+        return [] if addressed else self._unasked(control, nameless=False)
+
+    def _unasked(self, control: Control, *, nameless: bool) -> list[Output]:
+        """Take a control frame that answers nothing under way: a late acknowledgement, or word that the key is taken."""
+        if nameless and reaction(control).does in {"wait", "renew", "stop"}:
+            return [_broken(control)]
+        channel = CHANNELS.get(control.tr_id)
+        key = (Symbol(control.tr_key), channel) if channel is not None else None
+        if key is None or key not in self._uncertain or reaction(control).does not in {"active", "already"}:
             return []
-        self._pending = None
-        return self._answered(request, control)
+        self._uncertain.discard(key)
+        self._active.add(key)
+        return [Report(Registered(epoch=self._epoch, code=key[0], channel=key[1], already=False))]
 
     def _notice_answered(self, control: Control) -> list[Output]:
-        if control.tr_id != self._notice_tr and control.msg_cd != IN_USE:
-            return []
         self._pending = None
-        if control.rt_cd == "0" or control.msg_cd == ALREADY:
-            self._ready = True
-            return [Report(FeedConnected(epoch=self._epoch))]
-        wait = 60 if control.msg_cd == IN_USE else 5
-        return [Broken(f"{control.msg_cd} {control.message}", wait, control.msg_cd == UNKNOWN_APPROVAL)]
+        if reaction(control).does not in {"active", "already"} and control.rt_cd != "0":
+            return [_broken(control)]
+        if self._notice_tr not in self._keys:
+            return [Broken("the execution notice was acknowledged without usable keys", RETRY_SECONDS)]
+        self._ready = True
+        return [Report(FeedConnected(epoch=self._epoch))]
 
     def _answered(self, request: _Request, control: Control) -> list[Output]:
-        code, channel, epoch = request.code, request.channel, request.epoch
-        event: Event
-        if request.action == "register" and (control.rt_cd == "0" or control.msg_cd == ALREADY):
-            event = Registered(epoch=epoch, code=code, channel=channel, already=control.msg_cd == ALREADY)
-        elif request.action == "drop" and (control.rt_cd == "0" or control.msg_cd == NOT_FOUND):
-            event = Dropped(epoch=epoch, code=code, channel=channel, already=control.msg_cd == NOT_FOUND)
-            self._asked.discard((code, channel))
-            self._ticked.discard((code, channel))
-        else:
-            if request.action == "register":
-                self._asked.discard((code, channel))
-            kind = REFUSALS.get(control.msg_cd, "other")
-            event = RegistrationRefused(
-                epoch=epoch,
-                code=code,
-                channel=channel,
-                action=request.action,
-                kind=kind,
-                message_code=control.msg_cd,
-                message=control.message,
-            )
-            if kind == "fatal":
-                renew = control.msg_cd == UNKNOWN_APPROVAL
-                return [Report(event, request.seq), Broken(f"{control.msg_cd} {control.message}", 60, renew)]
-        return [Report(event, request.seq)]
+        key, react = request.key, reaction(control)
+        self._uncertain.discard(key)
+        if request.action == "register" and (control.rt_cd == "0" or react.does == "already"):
+            self._active.add(key)
+            return [_registered(request, already=react.does == "already")]
+        if request.action == "drop" and (control.rt_cd == "0" or react.does == "not_found"):
+            for keys in (self._active, self._fresh, self._ticked):
+                keys.discard(key)
+            event = Dropped(epoch=request.epoch, code=key[0], channel=key[1], already=react.does == "not_found")
+            return [Report(event, request.seq)]
+        if request.action == "register":
+            self._fresh.discard(key)
+        kind: Kind = react.kind or "other"
+        outputs: list[Output] = [_refused(request, kind, control.msg_cd, control.message)]
+        if kind == "fatal":
+            return [*outputs, _broken(control)]
+        return outputs + (self._once(control.msg_cd, _malformed(control)) if kind == "other" else [])
 
     def _data(self, text: str) -> list[Output]:
-        records = decode(text)
-        first: list[tuple[Symbol, Channel]] = []
+        tr_id, width, records = read(text)
+        outputs: list[Output] = [] if self._widths.get(tr_id) == width else self._width(tr_id, width)
+        if not self._fresh:
+            return [*outputs, Data(text, records, ())]
+        first: list[Key] = []
         for record in records:
-            key = (record.code, channel_of(record))
+            key = (record.code, CHANNELS[tr_id])
             # What trails behind a drop, or was never asked for, is no registration's first data.
-            if key in self._asked and key not in self._ticked:
+            if key in self._fresh:
+                self._fresh.discard(key)
                 self._ticked.add(key)
+                self._uncertain.discard(key)
+                self._active.add(key)
                 first.append(key)
-        return [Data(text, records, tuple(first))]
+        return [*outputs, Data(text, records, tuple(first))]
+
+    def _width(self, tr_id: str, width: int) -> list[Output]:
+        """Tell once a channel of a width no document knows, or of one that changes while we look."""
+        before = self._widths.get(tr_id)
+        self._widths[tr_id] = width
+        if before is None and width in KNOWN_WIDTHS[tr_id]:
+            return []
+        known = ", ".join(map(str, sorted(KNOWN_WIDTHS[tr_id])))
+        was = f", {before} before" if before is not None else ""
+        return self._once(
+            tr_id, f"records of {tr_id} have {width} fields{was} (known: {known}): KIS changed its layout"
+        )
+
+    def _once(self, topic: str, text: str) -> list[Output]:
+        if topic in self._told:
+            return []
+        self._told.add(topic)
+        return [Report(AlertRaised(level="warning", text=text))]
 
     def _notices(self, text: str) -> list[Output]:
-        if self._keys is None:
+        keys = self._keys.get(text[2:10])
+        if keys is None:
             raise FeedFormatError("a notice came before its keys")
         return [
             Report(
@@ -302,24 +361,48 @@ class FeedSession:
                     time=notice.time,
                 )
             )
-            for notice in decode_notices(text, self._keys)
+            for notice in decode_notices(text, keys)
             if notice.account == self._account
         ]
 
 
-def channel_of(record: Record) -> Channel:
-    """Return the channel a record came on."""
-    match record:
-        case Trade():
-            return "trades"
-        case Book():
-            return "book"
-        case ProgramTrade():
-            return "program"
-        case _:
-            raise FeedFormatError(f"{type(record).__name__} comes on no channel")
+def _broken(control: Control) -> Broken:
+    """Return how a connection ends that the broker refuses, by the code's reaction."""
+    react = reaction(control)
+    said = f"{control.msg_cd} {control.message}".strip()
+    if react.does == "stop":
+        return Broken(said, IN_USE_SECONDS, fatal=True, alert=f"the broker refuses the feed's key: {said}")
+    if react.does == "wait":
+        return Broken(said, IN_USE_SECONDS, alert=f"another session uses the feed's app key: {said}")
+    return Broken(said, RETRY_SECONDS, renew_approval=react.does == "renew")
+
+
+def _malformed(control: Control) -> str:
+    return f"the broker calls a registration malformed: {control.msg_cd} {control.message}"
+
+
+def _registered(request: _Request, *, already: bool) -> Report:
+    event = Registered(epoch=request.epoch, code=request.code, channel=request.channel, already=already)
+    return Report(event, request.seq)
+
+
+def _refused(request: _Request, kind: Kind, message_code: str, message: str) -> Report:
+    event = RegistrationRefused(
+        epoch=request.epoch,
+        code=request.code,
+        channel=request.channel,
+        action=request.action,
+        kind=kind,
+        message_code=message_code,
+        message=message,
+    )
+    return Report(event, request.seq)
+
+
+def _outcome(event: type[RegistrationUnanswered | RegistrationExpired | RegistrationVoid], request: _Request) -> Report:
+    made = event(epoch=request.epoch, code=request.code, channel=request.channel, action=request.action)
+    return Report(made, request.seq)
 
 
 def _void(request: _Request) -> Report:
-    event = RegistrationVoid(epoch=request.epoch, code=request.code, channel=request.channel, action=request.action)
-    return Report(event, request.seq)
+    return _outcome(RegistrationVoid, request)
