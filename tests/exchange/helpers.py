@@ -3,12 +3,18 @@
 import json
 from typing import Any
 
-from kquant.exchange.core.exchange import Exchange, ExchangeOptions, Restored, Store
+from kquant.exchange.core.exchange import Exchange, ExchangeOptions
+from kquant.exchange.core.ledger import Ledger
 from kquant.exchange.core.ports import Market
 from kquant.exchange.core.registrations import WsSession
-from kquant.exchange.core.rest import Request
+from kquant.exchange.core.rest import Request, Response
+from kquant.exchange.core.state import Environment, Restored, ServiceOptions, Store
 
-OPTIONS = ExchangeOptions(app_key="K" * 36, app_secret="S" * 180, holdings=0)
+WALL = 1_800_000_000.0
+OPTIONS = ServiceOptions(app_key="K" * 36, app_secret="S" * 180, holdings=0)
+PAPER = ServiceOptions(
+    app_key="P" * 36, app_secret="s" * 180, holdings=0, account=("50009876", "01"), calls_per_second=1
+)
 PREFIX = "/uapi/domestic-stock/v1"
 CANO = {"CANO": "50001234", "ACNT_PRDT_CD": "01"}
 BALANCE = CANO | {
@@ -36,30 +42,75 @@ DAILY = CANO | {
     "CTX_AREA_FK100": "",
     "CTX_AREA_NK100": "",
 }
-WALL = 1_800_000_000.0
+
+
+class OneService(Exchange):
+    """An exchange seen through one of its services, as that service's clients see it."""
+
+    seen: Environment = "real"
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.services[self.seen].ledger
+
+    def rest(self, request: Request, wall: float) -> Response:
+        return self.services[self.seen].rest(request, wall)
+
+    def ws_connect(self) -> WsSession:
+        return self.services[self.seen].ws_connect()
+
+    def ws_receive(self, session: WsSession, text: str, wall: float = WALL) -> list[str]:
+        return self.services[self.seen].ws_receive(session, text, wall)
+
+    def ws_disconnect(self, session: WsSession, *, orderly: bool = False) -> None:
+        self.services[self.seen].ws_disconnect(session, orderly=orderly)
 
 
 class Client:
-    """Calls one exchange; the wall clock moves a second a call so that the call limit stays out of the way."""
+    """Calls one service; the wall clock moves a second a call so that the call limit stays out of the way."""
 
     def __init__(
         self,
         market: Market,
-        options: ExchangeOptions = OPTIONS,
+        options: ServiceOptions = OPTIONS,
         store: Store | None = None,
         restored: Restored | None = None,
+        *,
+        environment: Environment = "real",
+        now_us: int | None = None,
     ) -> None:
-        self.exchange = Exchange(market, options, store, restored)
+        self.exchange = OneService(
+            market,
+            ExchangeOptions(real=options, paper=PAPER),
+            stores={} if store is None else {"real": store},
+            restored={} if restored is None else {"real": restored},
+            now_us=now_us,
+        )
+        self.see(environment)
+
+    def see(self, environment: Environment) -> None:
+        """Go on as a client of the other service, without a token."""
+        self.exchange.seen = environment
+        self.options = self.exchange.services[environment].options
         self.wall = WALL
         self.token = ""
 
+    @property
+    def cano(self) -> dict[str, str]:
+        return {"CANO": self.options.account[0], "ACNT_PRDT_CD": self.options.account[1]}
+
+    def tr(self, tr_id: str) -> str:
+        """Return the id a trading TR has on this service."""
+        return f"V{tr_id[1:]}" if self.exchange.seen == "paper" and tr_id[0] in "TJC" else tr_id
+
     def post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        request = Request(method="POST", path=path, headers=headers or {}, params={}, body=body)
+        headers = {"content-type": "application/json; charset=utf-8"} | (headers or {})
+        request = Request(method="POST", path=path, headers=headers, params={}, body=body)
         answer = self.exchange.rest(request, self.wall)
         return answer.status, json.loads(answer.content)
 
     def login(self) -> str:
-        keys = {"appkey": OPTIONS.app_key, "appsecret": OPTIONS.app_secret}
+        keys = {"appkey": self.options.app_key, "appsecret": self.options.app_secret}
         _, body = self.post("/oauth2/tokenP", {"grant_type": "client_credentials"} | keys)
         self.token = body["access_token"]
         return self.token
@@ -69,8 +120,8 @@ class Client:
             self.login()
         return {
             "authorization": f"Bearer {self.token}",
-            "appkey": OPTIONS.app_key,
-            "appsecret": OPTIONS.app_secret,
+            "appkey": self.options.app_key,
+            "appsecret": self.options.app_secret,
             "tr_id": tr_id,
             "custtype": "P",
         }
@@ -84,18 +135,18 @@ class Client:
 
     def order(self, side: str, code: str, qty: int, price: int = 0) -> Any:
         self.wall += 1
-        body = CANO | {
+        body = self.cano | {
             "PDNO": code,
             "ORD_DVSN": "00" if price else "01",
             "ORD_QTY": str(qty),
             "ORD_UNPR": str(price),
         }
         tr_id = "TTTC0012U" if side == "buy" else "TTTC0011U"
-        return self.post(PREFIX + "/trading/order-cash", body, self.headers(tr_id))[1]
+        return self.post(PREFIX + "/trading/order-cash", body, self.headers(self.tr(tr_id)))[1]
 
     def change(self, odno: str, kind: str, qty: int = 0, price: int = 0) -> Any:
         self.wall += 1
-        body = CANO | {
+        body = self.cano | {
             "KRX_FWDG_ORD_ORGNO": "06010",
             "ORGN_ODNO": odno,
             "ORD_DVSN": "00",
@@ -104,17 +155,23 @@ class Client:
             "ORD_UNPR": str(price),
             "QTY_ALL_ORD_YN": "N" if qty else "Y",
         }
-        return self.post(PREFIX + "/trading/order-rvsecncl", body, self.headers("TTTC0013U"))[1]
+        return self.post(PREFIX + "/trading/order-rvsecncl", body, self.headers(self.tr("TTTC0013U")))[1]
 
     def daily(self) -> list[dict[str, str]]:
-        rows: list[dict[str, str]] = self.call("/trading/inquire-daily-ccld", "TTTC0081R", DAILY)[1]["output1"]
+        rows: list[dict[str, str]] = self.call("/trading/inquire-daily-ccld", self.tr("TTTC0081R"), DAILY | self.cano)[
+            1
+        ]["output1"]
         return rows
 
     def connect(self) -> WsSession:
         return self.exchange.ws_connect()
 
     def approval(self) -> str:
-        body = {"grant_type": "client_credentials", "appkey": OPTIONS.app_key, "secretkey": OPTIONS.app_secret}
+        body = {
+            "grant_type": "client_credentials",
+            "appkey": self.options.app_key,
+            "secretkey": self.options.app_secret,
+        }
         key: str = self.post("/oauth2/Approval", body)[1]["approval_key"]
         return key
 

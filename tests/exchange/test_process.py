@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from kquant.exchange.servers.ports import Ports
+from kquant.exchange.servers.ports import PortNumbers, Ports
 from tests.exchange.fake_market import OPEN, FakeMarket, stock
 from tests.exchange.helpers import CANO, DAILY, OPTIONS, PREFIX, Client
 
@@ -184,12 +184,12 @@ def test_an_exchange_waits_for_one_that_a_killed_parent_left_behind(start: Start
 
 def test_a_busy_port_is_refused_with_one_line(start: Start) -> None:
     info = ready(start())
-    for name in ("rest", "ws", "admin"):
-        second = start(f"--{name}-port", str(info[f"{name}_port"]), state=name)
+    for name in ("rest", "ws", "paper_rest", "paper_ws", "admin"):
+        second = start(f"--{name.replace('_', '-')}-port", str(info[f"{name}_port"]), state=name)
         _, errors = second.communicate()
         assert second.returncode == 2
         assert errors.count("\n") == 1
-        assert "port" in errors
+        assert f"cannot open port {info[f'{name}_port']} on 127.0.0.1" in errors
 
 
 def test_the_ready_line_is_also_a_file_and_names_the_research_table(start: Start, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ async def test_a_clock_that_runs_by_itself_and_fails_is_told(monkeypatch: pytest
     exchange = Client(FakeMarket([stock("000010")], {}), OPTIONS).exchange
     ports = Ports(exchange, 1_000.0, {})
     monkeypatch.setattr(exchange, "step", full)
-    await ports.start(0, 0, 0)
+    await ports.start(PortNumbers())
     await asyncio.wait_for(ports.failed.wait(), 10)
     with pytest.raises(OSError, match="no space left"):
         await ports.stop()

@@ -89,10 +89,20 @@ def test_a_faulty_frame_is_refused_with_its_code(client: Client, text: str, code
     assert json.loads(answer)["body"]["msg_cd"] == code
 
 
-def test_an_unknown_symbol_and_a_foreign_hts_id_are_invalid_keys(client: Client) -> None:
+def test_an_unknown_symbol_is_an_invalid_key(client: Client) -> None:
     session, key = client.connect(), client.approval()
     assert client.register(session, key, "H0STCNT0", "999999")["body"]["msg_cd"] == "OPSP8992"
-    assert client.register(session, key, "H0STCNI0", "OTHER")["body"]["msg_cd"] == "OPSP8992"
+    assert client.register(session, key, "H0STCNT0", "")["body"]["msg_cd"] == "OPSP8992"
+
+
+def test_a_notice_under_a_foreign_hts_id_is_acknowledged_and_its_line_is_soon_cut(client: Client) -> None:
+    """kis-protocol 6, row 1."""
+    session, key = client.connect(), client.approval()
+    hub, now = client.exchange.real.hub, client.exchange.now_us // 1_000_000
+    assert client.register(session, key, "H0STCNI0", "OTHER")["body"]["msg_cd"] == "OPSP0000"
+    assert list(hub.listeners()) == []
+    assert hub.ended(now + 2) == []
+    assert hub.ended(now + 3) == [session]
 
 
 def test_prints_of_one_second_come_in_one_frame_with_cumulative_figures(client: Client) -> None:

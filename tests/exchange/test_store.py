@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from kquant.exchange.core.exchange import Restored
+from kquant.exchange.core.state import Restored, opening_account
 from kquant.exchange.market.model import Print
-from kquant.exchange.servers.store import SqliteStore, StoreError
+from kquant.exchange.servers.store import ClockFile, SqliteStore, StoreError
 from tests.exchange.fake_market import OPEN, FakeMarket, stock
 from tests.exchange.helpers import OPTIONS, Client
 
@@ -18,12 +18,9 @@ def market() -> FakeMarket:
 
 
 def first_run(store: SqliteStore) -> Client:
-    from kquant.exchange.core.exchange import opening_account
-
     day = market()
     store.save_opening(opening_account(day, OPTIONS))
     client = Client(day, OPTIONS, store, store.load())
-    client.exchange.now_us = client.exchange.midnight_us + OPTIONS.start_second * 1_000_000
     client.exchange.advance(OPEN + 20)
     client.order("buy", "000010", 120, 9_990)
     return client
@@ -33,7 +30,8 @@ def test_a_second_that_was_matched_before_the_clock_was_saved_is_not_matched_twi
     store = SqliteStore(tmp_path, DAY, "m")
     client = first_run(store)
     client.order("buy", "000010", 40, 10_000)
-    client.exchange.persist_clock()
+    clock = ClockFile(tmp_path)
+    clock.save(client.exchange.now_us)
     client.exchange.step(client.exchange.now_us + 1_000_000)  # fills are durable, the clock is not
     fills = list(client.exchange.ledger.fills)
     assert fills
@@ -41,14 +39,15 @@ def test_a_second_that_was_matched_before_the_clock_was_saved_is_not_matched_twi
     again = SqliteStore(tmp_path, DAY, "m")
     restored = again.load()
     assert isinstance(restored, Restored)
-    assert restored.now_us == client.exchange.midnight_us + (OPEN + 20) * 1_000_000
-    resumed = Client(market(), OPTIONS, again, restored)
+    assert clock.load() == client.exchange.midnight_us + (OPEN + 20) * 1_000_000
+    resumed = Client(market(), OPTIONS, again, restored, now_us=clock.load())
     resumed.exchange.advance(OPEN + 21)
     assert resumed.exchange.ledger.fills == fills
     assert resumed.exchange.ledger.cash == client.exchange.ledger.cash
     resumed.exchange.advance(OPEN + 22)
     assert len(resumed.exchange.ledger.fills) > len(fills)
     again.close()
+    clock.close()
 
 
 def test_a_state_of_another_day_or_market_is_refused(tmp_path: Path) -> None:

@@ -65,6 +65,11 @@ class TokenOffice:
             return "EGW00121"
         return "EGW00123" if wall - at >= TOKEN_LIFE_S else None
 
+    def is_approved(self, key: str, wall: float) -> bool:
+        """Return whether *key* is an approval key of this office and not older than 24 hours."""
+        at = self.credentials.approvals.get(key)
+        return at is not None and wall - at < APPROVAL_LIFE_S
+
     def approval(self, wall: float) -> str:
         """Return a new approval key in the shape of a UUID."""
         kept = self.credentials

@@ -1,4 +1,4 @@
-"""The exchange on three loopback ports: REST (aiohttp), the KIS WebSocket and the admin WebSocket.
+"""The exchange on five loopback ports: REST (aiohttp) and WebSocket of each service, and the admin WebSocket.
 
 One event loop, no locks: each request or step runs the pure core to its end, then sends what it produced without
 waiting for the peer. The admin port is no part of the KIS surface.
@@ -6,65 +6,100 @@ waiting for the peer. The admin port is no part of the KIS surface.
 
 import asyncio
 import contextlib
-import json
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from msgspec import Struct
 from websockets.asyncio.connection import broadcast
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 
 from kquant.exchange.core.exchange import US, Exchange
-from kquant.exchange.core.registrations import MESSAGES, WsSession
+from kquant.exchange.core.registrations import WsSession
 from kquant.exchange.core.rest import Request
+from kquant.exchange.core.service import Service
+from kquant.exchange.core.state import ENVIRONMENTS, Environment
+from kquant.exchange.servers.admin import Admin
 
 HOST: Final = "127.0.0.1"
 SLOW_BYTES: Final = 32 * 1024 * 1024
 """A client this far behind is cut off, as a real feed does."""
+ECHO_S: Final = 40.0
+"""A client that leaves PINGPONG unanswered this many wall seconds is cut off. Source: kis-protocol.md 2.3, 7.6."""
 _ORDER_PATHS: Final = ("/trading/order-cash", "/trading/order-rvsecncl")
+_ORDERLY: Final = (1000, 1001)
+
+
+class PortNumbers(Struct, frozen=True, kw_only=True):
+    """The ports to listen on; 0 takes any free one."""
+
+    rest: int = 0
+    ws: int = 0
+    paper_rest: int = 0
+    paper_ws: int = 0
+    admin: int = 0
+
+
+class PortError(Exception):
+    """A port cannot be opened; the one-line message names it."""
+
+
+class KisConnection(ServerConnection):
+    """A connection that tells of pongs: some clients answer PINGPONG with one instead of the text (2.3)."""
+
+    on_pong: Callable[[], None] | None = None
+
+    def process_event(self, event: Any) -> None:
+        """Hand the event on, after telling of a pong."""
+        if self.on_pong is not None and isinstance(event, Frame) and event.opcode is Opcode.PONG:
+            self.on_pong()
+        super().process_event(event)
 
 
 class Ports:
     """Serves one exchange. speed None: stepped through the admin port; else market seconds per wall second."""
 
-    def __init__(self, exchange: Exchange, speed: float | None, info: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        speed: float | None,
+        info: dict[str, Any],
+        *,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.exchange = exchange
         self.speed = speed
         self.info = info
-        self._sockets: dict[int, tuple[WsSession, ServerConnection]] = {}
-        self._admin: ServerConnection | None = None
-        self._lose_answers = 0
-        self._delay_s = 0.0
-        self._fail_next: str | None = None
-        self._runner: web.AppRunner | None = None
-        self._servers: list[Server] = []
-        self._clock: asyncio.Task[None] | None = None
+        self.wall = wall
+        self.sockets: dict[WsSession, tuple[Service, ServerConnection]] = {}
+        self.lose_answers = 0
+        self.delay_s = 0.0
+        self.fail_next: str | None = None
         self.failed = asyncio.Event()
         """Set when the clock that runs by itself has ended: market time would stand still without a word."""
+        self._asked: dict[WsSession, float] = {}
+        self._runners: list[web.AppRunner] = []
+        self._servers: list[Server] = []
+        self._clock: asyncio.Task[None] | None = None
 
-    async def start(self, rest_port: int, ws_port: int, admin_port: int) -> dict[str, int]:
-        """Bind the ports (0: any free one) and return them by name; raises OSError when one is busy."""
-        app = web.Application(client_max_size=1 << 20)
-        app.router.add_route("*", "/{path:.*}", self._rest)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.2)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, rest_port, reuse_address=True)
-        await site.start()
-        quiet: dict[str, Any] = {"ping_interval": None, "compression": None, "close_timeout": 1}
-        kis = await serve(self._kis, HOST, ws_port, **quiet)
-        self._servers.append(kis)
-        admin = await serve(self._serve_admin, HOST, admin_port, **quiet)
-        self._servers.append(admin)
+    async def start(self, wanted: PortNumbers) -> dict[str, int]:
+        """Bind the ports and return their numbers by name; raises PortError when one is busy."""
+        bound = {}
+        for environment in ENVIRONMENTS:
+            prefix = "" if environment == "real" else "paper_"
+            for kind in ("rest", "ws"):
+                name = f"{prefix}{kind}"
+                open_port = self._start_rest if kind == "rest" else self._start_ws
+                bound[f"{name}_port"] = await _opened(getattr(wanted, name), open_port, environment)
+        bound["admin_port"] = await _opened(wanted.admin, self._start_admin, "real")
         if self.speed is not None:
             self._clock = asyncio.create_task(self._run(self.speed))
             self._clock.add_done_callback(lambda _: self.failed.set())
-        return {
-            "rest_port": int(self._runner.addresses[0][1]),
-            "ws_port": int(next(iter(kis.sockets)).getsockname()[1]),
-            "admin_port": int(next(iter(admin.sockets)).getsockname()[1]),
-        }
+        return bound
 
     async def stop(self) -> None:
         """Close every port and connection. Raises what ended a clock that ran by itself."""
@@ -72,17 +107,48 @@ class Ports:
             self._clock.cancel()
         for server in self._servers:
             server.close()
-        for _, socket in self._sockets.values():
+        for _, socket in self.sockets.values():
             socket.transport.abort()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        for runner in self._runners:
+            await runner.cleanup()
         if self._clock is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._clock
 
+    async def _start_rest(self, environment: Environment, port: int) -> int:
+        service = self.exchange.services[environment]
+
+        async def handle(http: web.Request) -> web.StreamResponse:
+            return await self._rest(service, http)
+
+        app = web.Application(client_max_size=1 << 20)
+        app.router.add_route("*", "/{path:.*}", handle)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.2)
+        await runner.setup()
+        self._runners.append(runner)
+        await web.TCPSite(runner, HOST, port, reuse_address=True).start()
+        return int(runner.addresses[0][1])
+
+    async def _start_ws(self, environment: Environment, port: int) -> int:
+        service = self.exchange.services[environment]
+
+        async def handle(socket: ServerConnection) -> None:
+            await self._kis(service, socket)
+
+        server = await serve(
+            handle, HOST, port, ping_interval=None, compression=None, close_timeout=1, create_connection=KisConnection
+        )
+        self._servers.append(server)
+        return int(next(iter(server.sockets)).getsockname()[1])
+
+    async def _start_admin(self, _: Environment, port: int) -> int:
+        server = await serve(Admin(self).serve, HOST, port, ping_interval=None, compression=None, close_timeout=1)
+        self._servers.append(server)
+        return int(next(iter(server.sockets)).getsockname()[1])
+
     # -- KIS: REST ------------------------------------------------------------------------------------------
 
-    async def _rest(self, http: web.Request) -> web.StreamResponse:
+    async def _rest(self, service: Service, http: web.Request) -> web.StreamResponse:
         raw = await http.read()
         body: object = {}
         if raw:
@@ -93,10 +159,10 @@ class Ports:
         if not isinstance(body, dict):
             failed = {"rt_cd": "2", "msg_cd": "OPSQ9997", "msg1": "JSON PARSING ERROR"}
             return web.json_response(failed, status=500)
-        if self._delay_s:
-            await asyncio.sleep(self._delay_s)
-        if self._fail_next is not None and http.path.startswith("/uapi/"):
-            code, self._fail_next = self._fail_next, None
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        if self.fail_next is not None and http.path.startswith("/uapi/"):
+            code, self.fail_next = self.fail_next, None
             return web.json_response({"rt_cd": "1", "msg_cd": code, "msg1": "오류"}, status=500)
         request = Request(
             method=http.method,
@@ -105,10 +171,10 @@ class Ports:
             params={name.upper(): value for name, value in http.query.items()},
             body=body,
         )
-        answer = self.exchange.rest(request, time.time())
-        self._flush()
-        if self._lose_answers and http.path.endswith(_ORDER_PATHS) and answer.status == 200:
-            self._lose_answers -= 1
+        answer = service.rest(request, self.wall())
+        self.flush()
+        if self.lose_answers and http.path.endswith(_ORDER_PATHS) and answer.status == 200:
+            self.lose_answers -= 1
             if http.transport is not None:
                 http.transport.abort()
         response = web.Response(status=answer.status, body=answer.content)
@@ -119,39 +185,55 @@ class Ports:
 
     # -- KIS: WebSocket -------------------------------------------------------------------------------------
 
-    async def _kis(self, socket: ServerConnection) -> None:
+    async def _kis(self, service: Service, socket: ServerConnection) -> None:
         path = socket.request.path if socket.request is not None else "/"
         if path != "/" and not path.startswith("/tryitout"):
             await socket.close(1008, "unknown path")
             return
-        session = self.exchange.ws_connect()
-        self._sockets[session.number] = (session, socket)
+        session = service.ws_connect()
+        self.sockets[session] = (service, socket)
+        if isinstance(socket, KisConnection):
+            socket.on_pong = lambda: service.hub.ponged(session)
         try:
             async for message in socket:
                 text = message if isinstance(message, str) else message.decode(errors="replace")
-                for answer in self.exchange.ws_receive(session, text):
+                for answer in service.ws_receive(session, text, self.wall()):
                     broadcast((socket,), answer)
         except ConnectionClosed:
             pass  # a lost line ends the session like any other close
         finally:
-            self._sockets.pop(session.number, None)
-            self.exchange.ws_disconnect(session)
+            self.sockets.pop(session, None)
+            self._asked.pop(session, None)
+            closed = socket.protocol.close_rcvd
+            service.ws_disconnect(session, orderly=closed is not None and closed.code in _ORDERLY)
 
-    def _flush(self) -> None:
+    def cut(self, session: WsSession) -> None:
+        """End a connection without a word."""
+        service, socket = self.sockets.pop(session)
+        service.ws_disconnect(session)
+        socket.transport.abort()
+
+    def flush(self) -> None:
+        """Send what the core produced; cut off whoever is too slow, silent or due to be."""
         for session, text in self.exchange.take_outbox():
-            held = self._sockets.get(session.number)
+            held = self.sockets.get(session)
             if held is not None:
                 broadcast((held[1],), text)
-        for session, socket in list(self._sockets.values()):
-            if socket.transport.get_write_buffer_size() > SLOW_BYTES:
-                self.exchange.ws_disconnect(session)
-                socket.transport.abort()
+        now, wall = self.exchange.now_us // US, self.wall()
+        for session, (_, socket) in list(self.sockets.items()):
+            if session.unanswered == 0:
+                self._asked.pop(session, None)
+            silent = session.unanswered > 0 and wall - self._asked.setdefault(session, wall) >= ECHO_S
+            due = session.ends_at is not None and now >= session.ends_at
+            if silent or due or socket.transport.get_write_buffer_size() > SLOW_BYTES:
+                self.cut(session)
 
     # -- market time ----------------------------------------------------------------------------------------
 
-    def _step(self, until_us: int) -> int:
+    def step(self, until_us: int) -> int:
+        """Let market time move towards *until_us* once, send its frames, and return the new time."""
         now = self.exchange.step(until_us)
-        self._flush()
+        self.flush()
         self.exchange.persist_clock()
         return now
 
@@ -161,106 +243,13 @@ class Ports:
         while True:
             target = start_us + int((loop.time() - start_wall) * speed * US)
             while self.exchange.now_us < target:
-                self._step(target)
+                self.step(target)
                 await asyncio.sleep(0)
             await asyncio.sleep(min(0.05, 0.5 / speed))
 
-    # -- admin ----------------------------------------------------------------------------------------------
 
-    async def _serve_admin(self, socket: ServerConnection) -> None:
-        if self._admin is not None:
-            await socket.send('{"error":"another client holds the admin port"}')
-            await socket.close(1013, "busy")
-            return
-        self._admin = socket
-        try:
-            async for message in socket:
-                broadcast((socket,), json.dumps(self._admin_answer(message), ensure_ascii=False))
-        except ConnectionClosed:
-            pass  # the client may come back at any time
-        finally:
-            self._admin = None
-
-    def _admin_answer(self, message: str | bytes) -> dict[str, Any]:
-        try:
-            call = msgspec.json.decode(message)
-            operation = call["op"]
-        except (msgspec.DecodeError, TypeError, KeyError):
-            return {"error": "expected a JSON object with op"}
-        match operation:
-            case "hello":
-                return self._hello()
-            case "step":
-                if self.speed is not None:
-                    return {"error": "the clock runs by itself; step needs --speed max"}
-                until = call.get("until")
-                if not isinstance(until, int):
-                    return {"error": f"until is UTC microseconds as a whole number, not {until!r}"}
-                return {"now": self._step(until), **self._frames()}
-            case "now":
-                return {"now": self.exchange.now_us, "speed": self.speed}
-            case "frames":
-                return {"now": self.exchange.now_us, **self._frames()}
-            case "ledger":
-                return self._ledger()
-            case "fault":
-                return self._fault(call)
-            case _:
-                return {"error": f"unknown op {operation!r}"}
-
-    def _hello(self) -> dict[str, Any]:
-        exchange = self.exchange
-        return {
-            "now": exchange.now_us,
-            "day": exchange.market.day.isoformat(),
-            "open": exchange.midnight_us + exchange.market.open_second * US,
-            "close": exchange.midnight_us + exchange.market.close_second * US,
-            "mode": "step" if self.speed is None else "run",
-            "speed": self.speed,
-            "source": exchange.market.source,
-            **self.info,
-        }
-
-    def _frames(self) -> dict[str, int]:
-        if not self._sockets:
-            return {"session": 0, "frames": 0}
-        session = self._sockets[max(self._sockets)][0]
-        return {"session": session.number, "frames": session.frames}
-
-    def _ledger(self) -> dict[str, Any]:
-        ledger = self.exchange.ledger
-        cash: dict[str, Any] = msgspec.to_builtins(ledger.cash)
-        return {
-            "now": self.exchange.now_us,
-            "cash": {**cash, "d0": ledger.cash.settled, "d2": ledger.cash.d2},
-            "reserved": ledger.reserved(),
-            "fees": ledger.cash.fees,
-            "taxes": ledger.cash.taxes,
-            "positions": [msgspec.to_builtins(row) for _, row in sorted(ledger.positions.items())],
-            "orders": [{**msgspec.to_builtins(row), "leaves": row.leaves} for row in ledger.orders.values()],
-            "fills": [msgspec.to_builtins(row) for row in ledger.fills],
-        }
-
-    def _fault(self, call: dict[str, Any]) -> dict[str, Any]:
-        kind = call.get("kind")
-        match kind:
-            case "drop_ws":
-                for session, socket in list(self._sockets.values()):
-                    self._sockets.pop(session.number, None)
-                    self.exchange.ws_disconnect(session)
-                    socket.transport.abort()
-            case "lose_order_answer":
-                self._lose_answers += 1
-            case "reject_order":
-                self.exchange.desk.reject_next = True
-            case "delay":
-                self._delay_s = int(call.get("ms", 0)) / 1000
-            case "rest_error":
-                self._fail_next = str(call.get("code", "EGW00002"))
-            case "ws_refuse" if call.get("code") in MESSAGES:
-                self.exchange.hub.refuse_next = str(call["code"])
-            case "ws_limit":
-                self.exchange.hub.limit = int(call.get("limit", 41))
-            case _:
-                return {"error": f"unknown fault {kind!r}"}
-        return {"ok": True}
+async def _opened(port: int, open_port: Callable[[Environment, int], Any], environment: Environment) -> int:
+    try:
+        return int(await open_port(environment, port))
+    except OSError as error:
+        raise PortError(f"cannot open port {port} on {HOST}: {error.strerror or error}") from error

@@ -15,11 +15,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock, Timeout
+from msgspec import Struct
 
-from kquant.exchange.core.exchange import Exchange, ExchangeOptions, opening_account
+from kquant.exchange.core.exchange import Exchange, ExchangeOptions
 from kquant.exchange.core.ports import Market
-from kquant.exchange.servers.ports import Ports
-from kquant.exchange.servers.store import SqliteStore, StoreError
+from kquant.exchange.core.state import (
+    CALLS_PER_SECOND,
+    ENVIRONMENTS,
+    Environment,
+    Restored,
+    ServiceOptions,
+    market_identity,
+    opening_account,
+)
+from kquant.exchange.servers.ports import PortError, PortNumbers, Ports
+from kquant.exchange.servers.store import ClockFile, SqliteStore, StoreError
 
 USAGE_ERROR: Final = 2
 
@@ -38,12 +48,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--day", type=dt.date.fromisoformat, required=True, help="YYYY-MM-DD")
     parser.add_argument("--stocks", type=int, default=2_700, help="how many stocks a generated day has")
     parser.add_argument("--speed", type=_speed, default=None, help="max (stepped) or market seconds a wall second")
-    for name in ("rest", "ws", "admin"):
+    for name in ("rest", "ws", "paper-rest", "paper-ws", "admin"):
         parser.add_argument(f"--{name}-port", type=int, default=0)
     parser.add_argument("--account", type=_account, default=("50001234", "01"), help="CANO-PRODUCT")
     parser.add_argument("--hts-id", default="DEMO01")
     parser.add_argument("--appkey", default="PSDEMO" + "0" * 30)
     parser.add_argument("--appsecret", default="demo" + "0" * 176)
+    parser.add_argument("--paper-account", type=_account, default=("50009876", "01"), help="CANO-PRODUCT")
+    parser.add_argument("--paper-hts-id", default=None, help="default: the real one's")
+    parser.add_argument("--paper-appkey", default="PSPAPER" + "0" * 29)
+    parser.add_argument("--paper-appsecret", default="paper" + "0" * 175)
     parser.add_argument("--start", type=_time, default=7 * 3600, help="market time of the first start, HH:MM:SS")
     parser.add_argument("--cash", type=int, default=100_000_000, help="won")
     parser.add_argument("--holdings", type=int, default=6)
@@ -93,32 +107,67 @@ def _write_atomically(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def _open_exchange(options: argparse.Namespace) -> tuple[Exchange, SqliteStore]:
-    market = _open_market(options)
-    identity = f"{market.source} {market.seed} {len(market.stocks)}"
-    try:
-        store = SqliteStore(options.state, market.day, identity)
-    except StoreError as error:
-        raise StartError(str(error)) from error
-    secret = hashlib.sha256(f"{options.appsecret}".encode()).digest()
-    settings = ExchangeOptions(
-        account=options.account,
-        hts_id=options.hts_id,
-        app_key=options.appkey,
-        app_secret=options.appsecret,
-        salt=secret + os.urandom(16),
-        start_second=options.start,
+class State(Struct, frozen=True):
+    """The open files of a state folder."""
+
+    stores: dict[Environment, SqliteStore]
+    clock: ClockFile
+
+    def close(self) -> None:
+        """Close them all."""
+        for store in self.stores.values():
+            store.close()
+        self.clock.close()
+
+
+def _service_options(options: argparse.Namespace, environment: Environment) -> ServiceOptions:
+    prefix = "" if environment == "real" else "paper_"
+    secret = getattr(options, f"{prefix}appsecret")
+    return ServiceOptions(
+        account=getattr(options, f"{prefix}account"),
+        hts_id=getattr(options, f"{prefix}hts_id") or options.hts_id,
+        app_key=getattr(options, f"{prefix}appkey"),
+        app_secret=secret,
+        salt=hashlib.sha256(secret.encode()).digest() + os.urandom(16),
         cash=options.cash,
         holdings=options.holdings,
+        calls_per_second=CALLS_PER_SECOND[environment],
         linger_s=options.linger,
     )
-    restored = store.load()
-    if restored is None:
-        try:
-            store.save_opening(opening_account(market, settings))
-        except ValueError as error:
-            raise StartError(str(error)) from error
-    return Exchange(market, settings, store, restored), store
+
+
+def _open_exchange(options: argparse.Namespace) -> tuple[Exchange, State]:
+    market = _open_market(options)
+    settings = ExchangeOptions(
+        real=_service_options(options, "real"),
+        paper=_service_options(options, "paper"),
+        start_second=options.start,
+    )
+    stores: dict[Environment, SqliteStore] = {}
+    restored: dict[Environment, Restored] = {}
+    try:
+        clock = ClockFile(options.state)
+        for environment in ENVIRONMENTS:
+            store = SqliteStore(options.state, market.day, market_identity(market), environment)
+            stores[environment] = store
+            found = store.load()
+            if found is None:
+                service = settings.real if environment == "real" else settings.paper
+                store.save_opening(opening_account(market, service))
+                found = store.load()
+            if found is not None:
+                restored[environment] = found
+    except (StoreError, ValueError) as error:
+        raise StartError(str(error)) from error
+    exchange = Exchange(
+        market,
+        settings,
+        stores=stores,
+        restored=restored,
+        now_us=clock.load(),
+        save_clock=clock.save,
+    )
+    return exchange, State(stores, clock)
 
 
 def _about(market: Market) -> dict[str, Any]:
@@ -129,7 +178,7 @@ def _about(market: Market) -> dict[str, Any]:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    exchange, store = _open_exchange(options)
+    exchange, state = _open_exchange(options)
     research = options.state / "research.parquet"
     market = exchange.market
     if not research.exists():
@@ -145,9 +194,10 @@ async def _serve(options: argparse.Namespace) -> None:
             loop.add_signal_handler(number, stopped.set)
     try:
         try:
-            bound = await ports.start(options.rest_port, options.ws_port, options.admin_port)
-        except OSError as error:
-            raise StartError(f"cannot open a port on 127.0.0.1: {error.strerror or error}") from error
+            names = ("rest", "ws", "paper_rest", "paper_ws", "admin")
+            bound = await ports.start(PortNumbers(**{name: getattr(options, f"{name}_port") for name in names}))
+        except PortError as error:
+            raise StartError(str(error)) from error
         ready: dict[str, Any] = {
             **bound,
             "pid": os.getpid(),
@@ -155,6 +205,8 @@ async def _serve(options: argparse.Namespace) -> None:
             "research": str(research.resolve()),
             "account": "-".join(options.account),
             "hts_id": options.hts_id,
+            "paper_account": "-".join(options.paper_account),
+            "paper_hts_id": options.paper_hts_id or options.hts_id,
             "market": about,
         }
         line = json.dumps(ready, ensure_ascii=False)
@@ -168,7 +220,7 @@ async def _serve(options: argparse.Namespace) -> None:
             end.cancel()
     finally:
         await ports.stop()
-        store.close()
+        state.close()
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:

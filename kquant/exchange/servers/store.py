@@ -1,4 +1,4 @@
-"""The exchange's durable state: one SQLite file (ledger, credentials) and an eight-byte market clock.
+"""The exchange's durable state: a SQLite file a service (ledger, credentials) and an eight-byte market clock.
 
 The ledger is committed with `synchronous=FULL` before an order is answered or a fill is told. The clock is written
 without fsync: it survives the death of the process, and after a power cut the day goes on from a little earlier.
@@ -13,10 +13,12 @@ from typing import Final
 import msgspec
 
 from kquant.exchange.core.auth import Credentials
-from kquant.exchange.core.exchange import Restored
 from kquant.exchange.core.ledger import Cash, Changes, Fill, LedgerState, Order, Position
+from kquant.exchange.core.state import Environment, Restored
 
 FORMAT: Final = "1"
+FILES: Final[dict[Environment, str]] = {"real": "ledger.sqlite3", "paper": "paper.sqlite3"}
+"""The books of each service; a folder of before the paper service has the real one's alone and goes on with it."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS orders (no INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
@@ -29,19 +31,44 @@ class StoreError(Exception):
     """The state folder cannot be used; the one-line message says why."""
 
 
-class SqliteStore:
-    """The state folder of one exchange and one trading day."""
+class ClockFile:
+    """The market time of a state folder, in UTC microseconds."""
 
-    def __init__(self, folder: Path, day: dt.date, market_id: str) -> None:
-        """Open or create the state in *folder*; raises StoreError when it is of another day or market."""
-        self._clock = -1
+    def __init__(self, folder: Path) -> None:
+        """Open or create it; raises StoreError when the folder cannot be used."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(folder / "ledger.sqlite3", isolation_level=None)
+            self._file = os.open(folder / "clock", os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        except OSError as error:
+            raise StoreError(f"cannot use the state folder {folder}: {error}") from error
+
+    def load(self) -> int | None:
+        """Return the time saved last, or None before the first."""
+        os.lseek(self._file, 0, os.SEEK_SET)
+        clock = os.read(self._file, 8)
+        return int.from_bytes(clock, "little") if len(clock) == 8 else None
+
+    def save(self, now_us: int) -> None:
+        """Write the market time."""
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.write(self._file, now_us.to_bytes(8, "little"))
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+class SqliteStore:
+    """The books of one service of an exchange, of one trading day."""
+
+    def __init__(self, folder: Path, day: dt.date, market_id: str, environment: Environment = "real") -> None:
+        """Open or create the books in *folder*; raises StoreError when they are of another day or market."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(folder / FILES[environment], isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
-            self._clock = os.open(folder / "clock", os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"cannot use the state folder {folder}: {error}") from error
         self._credentials = b""
@@ -54,11 +81,9 @@ class SqliteStore:
                 raise StoreError(f"the state folder {folder} holds {name} {known}, not {value}: use another folder")
 
     def load(self) -> Restored | None:
-        """Return what the folder holds, or None when the exchange never ran there."""
+        """Return what the folder holds, or None when the service never ran there."""
         cash, matched, credentials = self._meta("cash"), self._meta("matched_through"), self._meta("credentials")
-        os.lseek(self._clock, 0, os.SEEK_SET)
-        clock = os.read(self._clock, 8)
-        if cash is None or matched is None or credentials is None or len(clock) != 8:
+        if cash is None or matched is None or credentials is None:
             return None
         return Restored(
             ledger=LedgerState(
@@ -69,7 +94,6 @@ class SqliteStore:
             ),
             matched_through=int(matched),
             credentials=msgspec.json.decode(credentials, type=Credentials),
-            now_us=int.from_bytes(clock, "little"),
         )
 
     def save_opening(self, state: LedgerState) -> None:
@@ -81,33 +105,40 @@ class SqliteStore:
         if changes or msgspec.json.encode(credentials) != self._credentials:
             self._write(changes, matched_through, credentials)
 
-    def save_clock(self, now_us: int) -> None:
-        """Write the market time (UTC microseconds)."""
-        os.lseek(self._clock, 0, os.SEEK_SET)
-        os.write(self._clock, now_us.to_bytes(8, "little"))
+    def open_day(self, day: dt.date, market_id: str, state: LedgerState, credentials: Credentials) -> None:
+        """Replace the day that is over by the next one's books, in one transaction."""
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            for table in ("orders", "fills", "positions"):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 -- names of our own
+            self._db.executemany(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)", [("day", day.isoformat()), ("market", market_id)]
+            )
+            rows = Changes(tuple(state.orders), tuple(state.fills), tuple(state.positions), state.cash)
+            self._insert(rows, -1, credentials)
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the file."""
         self._db.close()
-        if self._clock >= 0:
-            os.close(self._clock)
 
     def _write(self, changes: Changes, matched_through: int, credentials: Credentials) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            self._insert(changes, matched_through, credentials)
+
+    def _insert(self, changes: Changes, matched_through: int, credentials: Credentials) -> None:
         encode = msgspec.json.encode
         meta = [("matched_through", str(matched_through)), ("credentials", encode(credentials).decode())]
         if changes.cash is not None:
             meta.append(("cash", encode(changes.cash).decode()))
-        self._db.execute("BEGIN IMMEDIATE")
-        with self._db:
-            self._db.executemany(
-                "INSERT OR REPLACE INTO orders VALUES (?, ?)", [(row.no, encode(row)) for row in changes.orders]
-            )
-            self._db.executemany("INSERT INTO fills VALUES (?, ?)", [(row.no, encode(row)) for row in changes.fills])
-            self._db.executemany(
-                "INSERT OR REPLACE INTO positions VALUES (?, ?)",
-                [(row.code, encode(row)) for row in changes.positions],
-            )
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO orders VALUES (?, ?)", [(row.no, encode(row)) for row in changes.orders]
+        )
+        self._db.executemany("INSERT INTO fills VALUES (?, ?)", [(row.no, encode(row)) for row in changes.fills])
+        self._db.executemany(
+            "INSERT OR REPLACE INTO positions VALUES (?, ?)", [(row.code, encode(row)) for row in changes.positions]
+        )
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
         self._credentials = encode(credentials)
 
     def _meta(self, name: str) -> str | None:

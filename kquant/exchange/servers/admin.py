@@ -1,0 +1,133 @@
+"""The admin port: the clock, the books and the faults of the exchange, one JSON object a question.
+
+No part of the KIS surface. One client at a time holds it: the one that owns the clock.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from websockets.asyncio.connection import broadcast
+from websockets.exceptions import ConnectionClosed
+
+from kquant.exchange.core.exchange import US
+from kquant.exchange.core.registrations import MESSAGES
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+
+    from kquant.exchange.core.service import Service
+    from kquant.exchange.servers.ports import Ports
+
+
+class Admin:
+    """Answers the admin port of one exchange."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._client: ServerConnection | None = None
+
+    async def serve(self, socket: ServerConnection) -> None:
+        """Answer one client until it leaves; a second one is refused meanwhile."""
+        if self._client is not None:
+            await socket.send('{"error":"another client holds the admin port"}')
+            await socket.close(1013, "busy")
+            return
+        self._client = socket
+        try:
+            async for message in socket:
+                broadcast((socket,), json.dumps(self.answer(message), ensure_ascii=False))
+        except ConnectionClosed:
+            pass  # the client may come back at any time
+        finally:
+            self._client = None
+
+    def answer(self, message: str | bytes) -> dict[str, Any]:
+        """Return the answer to one question; an `error` names what is wrong with it."""
+        try:
+            call = msgspec.json.decode(message)
+            operation = call["op"]
+            service = self._ports.exchange.services[call.get("service", "real")]
+        except (msgspec.DecodeError, TypeError, KeyError, AttributeError):
+            return {"error": "expected a JSON object with op, and service real or paper where it matters"}
+        exchange = self._ports.exchange
+        match operation:
+            case "hello":
+                return self._hello()
+            case "step":
+                if self._ports.speed is not None:
+                    return {"error": "the clock runs by itself; step needs --speed max"}
+                until = call.get("until")
+                if not isinstance(until, int):
+                    return {"error": f"until is UTC microseconds as a whole number, not {until!r}"}
+                return {"now": self._ports.step(until), **self._frames(service)}
+            case "now":
+                return {"now": exchange.now_us, "speed": self._ports.speed}
+            case "frames":
+                return {"now": exchange.now_us, **self._frames(service)}
+            case "ledger":
+                return self._ledger(service)
+            case "fault":
+                return self._fault(call, service)
+            case _:
+                return {"error": f"unknown op {operation!r}"}
+
+    def _hello(self) -> dict[str, Any]:
+        exchange = self._ports.exchange
+        return {
+            "now": exchange.now_us,
+            "day": exchange.market.day.isoformat(),
+            "open": exchange.midnight_us + exchange.market.open_second * US,
+            "close": exchange.midnight_us + exchange.market.close_second * US,
+            "mode": "step" if self._ports.speed is None else "run",
+            "speed": self._ports.speed,
+            "source": exchange.market.source,
+            **self._ports.info,
+        }
+
+    def _frames(self, service: Service) -> dict[str, int]:
+        """Return the newest connected session of *service* and how many texts it was sent."""
+        numbers = {session.number: session for session, (of, _) in self._ports.sockets.items() if of is service}
+        if not numbers:
+            return {"session": 0, "frames": 0}
+        session = numbers[max(numbers)]
+        return {"session": session.number, "frames": session.frames}
+
+    def _ledger(self, service: Service) -> dict[str, Any]:
+        ledger = service.ledger
+        cash: dict[str, Any] = msgspec.to_builtins(ledger.cash)
+        return {
+            "now": self._ports.exchange.now_us,
+            "cash": {**cash, "d0": ledger.cash.settled, "d2": ledger.cash.d2},
+            "reserved": ledger.reserved(),
+            "fees": ledger.cash.fees,
+            "taxes": ledger.cash.taxes,
+            "positions": [msgspec.to_builtins(row) for _, row in sorted(ledger.positions.items())],
+            "orders": [{**msgspec.to_builtins(row), "leaves": row.leaves} for row in ledger.orders.values()],
+            "fills": [msgspec.to_builtins(row) for row in ledger.fills],
+        }
+
+    def _fault(self, call: dict[str, Any], service: Service) -> dict[str, Any]:
+        ports = self._ports
+        kind = call.get("kind")
+        match kind:
+            case "drop_ws":
+                for session in list(ports.sockets):
+                    ports.cut(session)
+            case "lose_order_answer":
+                ports.lose_answers += 1
+            case "reject_order":
+                service.desk.reject_next = True
+            case "delay":
+                ports.delay_s = int(call.get("ms", 0)) / 1000
+            case "rest_error":
+                ports.fail_next = str(call.get("code", "EGW00002"))
+            case "ws_refuse" if call.get("code") in MESSAGES:
+                service.hub.refuse_next = str(call["code"])
+            case "ws_limit":
+                service.hub.limit = int(call.get("limit", 41))
+            case _:
+                return {"error": f"unknown fault {kind!r}"}
+        return {"ok": True}
