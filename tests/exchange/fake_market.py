@@ -6,8 +6,23 @@ from pathlib import Path
 
 from kquant.exchange.core.ports import MarketFilter
 from kquant.exchange.core.wire import fold_print
-from kquant.exchange.market.model import Book, DayStats, Level, NewsTitle, Print, Program, Quote, RankRow, Stock
+from kquant.exchange.market.model import (
+    Book,
+    DayStats,
+    Interruption,
+    Level,
+    Midpoint,
+    NewsTitle,
+    Print,
+    Program,
+    Quote,
+    RankRow,
+    Segment,
+    Status,
+    Stock,
+)
 from kquant.exchange.market.research import ResearchRow
+from kquant.exchange.market.sessions import hour_class, hours_of, phase_at, segment_at
 
 OPEN, CLOSE = 32_400, 55_800
 EMPTY = DayStats(*([0] * 13))
@@ -40,10 +55,17 @@ def stock(code: str, name: str = "", base: int = 10_000, *, kind: str = "common"
 
 
 class FakeMarket:
-    """Prints are given as {code: [Print, ...]}; the book is one tick around the last price, *depth* shares a level."""
+    """Prints are given as {code: [Print, ...]}; the book is one tick around the last price, *depth* shares a level.
+
+    *paused* interrupts stocks: {code: [Interruption, ...]}; auctions end at their nominal second.
+    """
 
     def __init__(
-        self, stocks: Sequence[Stock], prints: Mapping[str, Sequence[Print]] | None = None, depth: int = 100
+        self,
+        stocks: Sequence[Stock],
+        prints: Mapping[str, Sequence[Print]] | None = None,
+        depth: int = 100,
+        paused: Mapping[str, Sequence[Interruption]] | None = None,
     ) -> None:
         self.day = dt.date(2026, 1, 15)
         self.prev_day = dt.date(2026, 1, 14)
@@ -52,7 +74,9 @@ class FakeMarket:
         self.stocks = tuple(stocks)
         self.by_code = {row.code: row for row in stocks}
         self.open_second, self.close_second = OPEN, CLOSE
+        self.hours = hours_of(self.day, OPEN, CLOSE)
         self.depth = depth
+        self._paused = {code: tuple(rows) for code, rows in (paused or {}).items()}
         self.research: dict[str, ResearchRow] = {}
         self._by_second: dict[tuple[str, int], tuple[Print, ...]] = {}
         self._all = {code: tuple(rows) for code, rows in (prints or {}).items()}
@@ -85,6 +109,41 @@ class FakeMarket:
 
     def indicative(self, code: str, second: int) -> tuple[int, int]:
         return (self.by_code[code].base, 500) if second < OPEN or CLOSE - 600 <= second < CLOSE else (0, 0)
+
+    def status(self, code: str, second: int) -> Status:
+        stock = self.by_code[code]
+        for one in self.interruptions(code):
+            if one.start <= second < one.end:
+                return Status(
+                    "halted" if one.kind == "halt" else "vi", "" if one.kind == "halt" else one.kind, stock.base
+                )
+        return Status(phase_at(self.hours, stock, second, OPEN, CLOSE), "", stock.base)
+
+    def status_changes(self, second: int) -> list[tuple[str, Status]]:
+        found = [(code, self.status(code, second), self.status(code, second - 1)) for code in self.by_code]
+        return [(code, now) for code, now, before in found if now != before]
+
+    def interruptions(self, code: str) -> tuple[Interruption, ...]:
+        return self._paused.get(code, ())
+
+    def interrupted(self) -> tuple[str, ...]:
+        return tuple(self._paused)
+
+    def segment(self, second: int) -> Segment:
+        return segment_at(self.hours, second)
+
+    def segment_stats(self, code: str, second: int) -> DayStats:
+        return self.stats(code, second)
+
+    def hour_class(self, code: str, second: int) -> str:
+        return hour_class(self.hours, self.status(code, second), second)
+
+    def prev_volume_at(self, code: str, second: int) -> int:
+        return self.by_code[code].prev_volume // 2
+
+    def midpoint(self, code: str, second: int) -> Midpoint:
+        quote = self.quote(code, second)
+        return Midpoint((quote.bid + quote.ask) // 2, 0, 0)
 
     def _rows(self, second: int, market: MarketFilter) -> list[RankRow]:
         rows = []

@@ -10,6 +10,8 @@ from kquant.exchange.market import DayStats, MarketDay, Print, generate
 
 DAY = dt.date(2026, 11, 20)
 SEED = 20261120
+LATEST_CLOSING = 30 + 120 + 30
+"""Seconds after the close by which every closing match is done: random end, interruption, its random end."""
 COLUMNS = ("open", "high", "low", "close", "volume", "value", "auction")
 
 
@@ -20,8 +22,9 @@ def small_day() -> MarketDay:
 
 
 def all_prints(day: MarketDay, code: str) -> list[Print]:
-    """Every print of the stock's day, asked second by second as the exchange does."""
-    return [one for second in range(day.open_second - 5, day.close_second + 5) for one in day.prints(code, second)]
+    """Every print of the stock's regular session, asked second by second as the exchange does."""
+    seconds = range(day.open_second - 5, day.close_second + LATEST_CLOSING)
+    return [one for second in seconds for one in day.prints(code, second)]
 
 
 def fold(prints: Iterable[Print]) -> DayStats:

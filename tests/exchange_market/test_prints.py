@@ -11,17 +11,18 @@ from kquant.exchange.market.bars import Bars
 from kquant.exchange.market.grid import daily_limits, floor_price, tick_size
 from kquant.exchange.market.model import Stock
 from kquant.exchange.market.tape import StockBars, draw_tape
-from tests.exchange_market.days import all_prints, fold, small_day
+from tests.exchange_market.days import LATEST_CLOSING, all_prints, fold, small_day
 
 DAY = small_day()
 CODES = [stock.code for stock in DAY.stocks]
 OPEN, CLOSE = DAY.open_second, DAY.close_second
+LAST_SLOT = (CLOSE - OPEN) // 60
 
 
 def _rebuilt(code: str) -> dict[int, tuple[int, int, int, int, int]]:
     minutes: dict[int, list[tuple[int, int]]] = {}
     for one in all_prints(DAY, code):
-        minutes.setdefault((one.second - OPEN) // 60, []).append((one.price, one.qty))
+        minutes.setdefault(min((one.second - OPEN) // 60, LAST_SLOT), []).append((one.price, one.qty))
     return {
         slot: (
             found[0][0],
@@ -60,8 +61,8 @@ def test_prints_lie_on_the_grid_inside_the_limits_and_never_in_the_closing_call(
         assert one.qty > 0
         assert stock.lower <= one.price <= stock.upper
         assert one.price % tick_size(one.price, etp=stock.etp) == 0
-        assert OPEN <= one.second < CLOSE - 600 or one.second == CLOSE
-        if one.second == CLOSE:
+        assert OPEN <= one.second < CLOSE - 600 or CLOSE <= one.second < CLOSE + LATEST_CLOSING
+        if one.second >= CLOSE:
             assert one.side == 3
 
 
@@ -108,8 +109,9 @@ def test_the_expected_price_of_both_calls_reaches_the_match() -> None:
     code = max(CODES, key=lambda one: DAY.stats(one, CLOSE).value)
     first = all_prints(DAY, code)[0]
     assert abs(DAY.indicative(code, OPEN - 1).price - first.price) <= 2 * tick_size(first.price)
-    closing = DAY.prints(code, CLOSE)[-1]
-    assert abs(DAY.indicative(code, CLOSE - 1).price - closing.price) <= 2 * tick_size(closing.price)
+    closing = all_prints(DAY, code)[-1]
+    assert closing.side == 3
+    assert abs(DAY.indicative(code, closing.second - 1).price - closing.price) <= 2 * tick_size(closing.price)
     assert DAY.indicative(code, OPEN + 3_600) == (0, 0)
 
 

@@ -17,20 +17,28 @@ import numpy as np
 
 from . import quotes
 from .bars import Bars, check_bars
+from .calls import call_at, expected
 from .mixing import Ints
 from .model import (
+    NO_MIDPOINT,
     Book,
     DayStats,
     Indicative,
+    Interruption,
     MarketFileError,
+    Midpoint,
     NewsTitle,
     Print,
     Program,
     Quote,
     RankRow,
+    Segment,
+    Status,
     Stock,
 )
+from .phases import NO_INTERRUPTIONS, Phases
 from .research import ResearchRow
+from .sessions import RANDOM_END_SECONDS, hour_class, hours_of, regular_hours, segment_at
 from .tape import StockBars, Tape, draw_tape
 
 MarketFilter = Literal["ALL", "KOSPI", "KOSDAQ"]
@@ -44,6 +52,7 @@ class MarketDay:
     stocks: in listing order, by_code the same by code.   open_second, close_second: of the regular
     session; the closing call auction is its last ten minutes, the opening one the half hour before it.
     news: in any order.   research: writes the point-in-time research table to a path, known: gives its rows.
+    interruptions: by code, in order; the bars already say what they do to the prints.
     """
 
     def __init__(
@@ -60,6 +69,7 @@ class MarketDay:
         news: Sequence[NewsTitle],
         research: Callable[[Path], None],
         known: Callable[[], Iterable[ResearchRow]] = tuple,
+        interruptions: Mapping[str, tuple[Interruption, ...]] = NO_INTERRUPTIONS,
     ) -> None:
         self.day = day
         self.prev_day = prev_day
@@ -76,6 +86,8 @@ class MarketDay:
         if len(self.by_code) != len(self.stocks):
             raise MarketFileError(f"market day {day}: a stock code occurs twice")
         check_bars(bars, tuple(s.code for s in self.stocks), f"market day {day}")
+        self.hours = hours_of(day, open_second, close_second)
+        self.phases = Phases(self.hours, self.stocks, bars, seed, interruptions)
         self._row = {stock.code: i for i, stock in enumerate(self.stocks)}
         self._slots: int = bars.volume.shape[1]
         self._tape = lru_cache(maxsize=TAPES_KEPT)(self._draw)
@@ -92,10 +104,10 @@ class MarketDay:
         return self._tape(code)
 
     def prints(self, code: str, second: int) -> tuple[Print, ...]:
-        """Regular-session prints in [second, second + 1), in order.
+        """Prints in [second, second + 1), in order.
 
-        The opening match comes within four seconds of the open, the closing match at `close_second`;
-        nothing prints in the closing call auction, a volatility pause or a halt.
+        The opening and the closing match come within thirty seconds of the open and the close, later where an
+        interruption holds them; nothing prints in a call auction, a volatility interruption or a halt.
         """
         return self._tape(code).prints(second)
 
@@ -105,19 +117,63 @@ class MarketDay:
 
     def quote(self, code: str, second: int) -> Quote:
         """Best bid and ask at the end of *second*; zeros where nothing rests (or the stock is halted)."""
-        return quotes.quote(self._hours(), self._quoted(code), self._tape(code), second)
+        if second < self.hours.opening_from or self.status(code, second).phase == "halted":
+            return quotes.NO_QUOTE
+        return quotes.quote(self._quoted(code), self._tape(code), second, self.indicative(code, second))
 
     def book(self, code: str, second: int) -> Book:
         """Ten levels each way on the tick grid; its first levels are `quote`."""
-        return quotes.book(self._hours(), self._quoted(code), self._tape(code), second)
+        return quotes.book(self._quoted(code), self.quote(code, second), second)
 
     def indicative(self, code: str, second: int) -> Indicative:
-        """Expected price and quantity in the half hour before the open and the ten minutes before the close."""
-        return quotes.indicative(self._hours(), self._quoted(code), self._tape(code), second)
+        """Expected price and quantity while a call auction or an interruption collects orders for a match."""
+        stock = self.by_code[code]
+        call = call_at(self.phases, self.hours, self._tape(code), stock, second)
+        return expected(call, stock, self._quoted(code).key, second)
 
     def program(self, code: str, second: int) -> Program:
         """Cumulative program trading through the end of *second*; never decreasing, part of the volume."""
         return quotes.program(self._quoted(code), self._tape(code), second)
+
+    def prev_volume_at(self, code: str, second: int) -> int:
+        """Shares the stock had traded at this time of the previous day (drawn, but fixed)."""
+        return quotes.prev_volume_at(self.by_code[code], self.seed, regular_hours(self.prev_day), second)
+
+    def midpoint(self, code: str, second: int) -> Midpoint:
+        """What rests between bid and ask in continuous trading."""
+        if self.status(code, second).phase != "continuous":
+            return NO_MIDPOINT
+        return quotes.midpoint(self._quoted(code), self.quote(code, second), second)
+
+    # -- phases ---------------------------------------------------------------------------------
+
+    def status(self, code: str, second: int) -> Status:
+        """The stock's trading state during *second*. Raises KeyError for a code that is not listed."""
+        return self.phases.status(code, second)
+
+    def status_changes(self, second: int) -> list[tuple[str, Status]]:
+        """The stocks whose phase or interruption begins or ends with *second*, in listing order."""
+        return self.phases.changes(second)
+
+    def interruptions(self, code: str) -> tuple[Interruption, ...]:
+        """The day's interruptions and halts of *code* in order, those to come as well."""
+        return self.phases.interruptions.get(code, ())
+
+    def interrupted(self) -> tuple[str, ...]:
+        """The codes with an interruption or a halt this day, in listing order."""
+        return tuple(stock.code for stock in self.stocks if self.phases.interruptions.get(stock.code))
+
+    def segment(self, second: int) -> Segment:
+        """Which market prints of *second* belong to."""
+        return segment_at(self.hours, second)
+
+    def segment_stats(self, code: str, second: int) -> DayStats:
+        """Totals of the segment *second* lies in, through its end: the regular session's are `stats`."""
+        return self.stats(code, second)
+
+    def hour_class(self, code: str, second: int) -> str:
+        """HOUR_CLS_CODE of kis-protocol 3.1 [43]: 0 trading, B, C and A where prices are only expected."""
+        return hour_class(self.hours, self.status(code, second), second)
 
     # -- the market -----------------------------------------------------------------------------
 
@@ -171,11 +227,9 @@ class MarketDay:
         at = np.flatnonzero(b.volume[row] > 0)
         prices = (b.open[row, at], b.high[row, at], b.low[row, at], b.close[row, at])
         second = at * 60 + self.open_second
-        own = StockBars(second, prices, b.volume[row, at], b.value[row, at], b.auction[row, at])
+        windows = self.phases.windows(code, at)
+        own = StockBars(second, prices, b.volume[row, at], b.value[row, at], b.auction[row, at], windows)
         return draw_tape(self.stocks[row], own, self.seed, self.close_second)
-
-    def _hours(self) -> tuple[int, int]:
-        return self.open_second, self.close_second
 
     def _quoted(self, code: str) -> quotes.Static:
         static = self._static.get(code)
@@ -185,8 +239,8 @@ class MarketDay:
         return static
 
     def _finished(self, second: int) -> int:
-        """The last slot whose minute is over; -1 before the first one is. The closing match ends at once."""
-        if second >= self.close_second:
+        """The last slot whose minute is over; -1 before the first one is. Closing matches end by the random end."""
+        if second >= self.close_second + RANDOM_END_SECONDS - 1:
             return self._slots - 1
         return min((second - self.open_second) // 60 - 1, self._slots - 2)
 

@@ -17,6 +17,67 @@ class MarketFileError(ValueError):
     """A market-day file or an import source cannot be used; the one-line message names file and fault."""
 
 
+Phase = Literal["closed", "opening", "continuous", "vi", "closing", "post_close", "after", "halted"]
+ViKind = Literal["", "static", "dynamic"]
+
+
+class Status(NamedTuple):
+    """What state a stock's trading is in during one second, and its static VI reference price (won).
+
+    opening, closing: a call auction, up to the second in which it matches; that second already has the phase after it
+    (its prints are the match, and what continuous trading follows). vi: orders rest for one match at the end of a
+    volatility interruption of kind `vi`, or, with `vi` empty, between the matches of a stock traded by 30-minute call
+    auctions only. post_close: trading at the closing price. after: KRX's after-market (kis-protocol 5.1).
+    halted: no trading though the market is open.
+    """
+
+    phase: Phase
+    vi: ViKind
+    reference: int
+
+
+class Interruption(NamedTuple):
+    """A volatility interruption or a halt of one stock: KST seconds [start, end), won, basis points.
+
+    trigger: the price that would have printed; reference: what it was measured against (the last price for a dynamic
+    one, the static reference for a static one); deviation_bp: how far it is from that, signed. result: the price of
+    the match at the end, 0 where there was none. A halt has no prices but a `reason`. `end` is where the stock's
+    status changes; an interruption that reaches the closing call ends with its beginning and is continued by it.
+    """
+
+    kind: Literal["static", "dynamic", "halt"]
+    start: int
+    end: int
+    trigger: int
+    reference: int
+    deviation_bp: int
+    result: int
+    reason: str
+
+
+class Segment(NamedTuple):
+    """Which market a second belongs to: MARKET_CLS_CODE and NEW_MKOP_CLS_CODE of kis-protocol 3.1.
+
+    market_code: 2 regular, 3 after-market, 5 trading at the closing price. session_code: 10 before the open, 20 in
+    session, 30 after the close, 31 closing-price trade. (A stock in liquidation trading has 7 as second digit.)
+    """
+
+    name: Literal["regular", "close", "after"]
+    market_code: str
+    session_code: str
+
+
+class Midpoint(NamedTuple):
+    """The midpoint book: its price (won, whole), the shares resting there, their side (0 none, 1 ask, 2 bid)."""
+
+    price: int
+    qty: int
+    side: int
+
+
+NO_MIDPOINT = Midpoint(0, 0, 0)
+
+
 class Stock(Struct, frozen=True, kw_only=True):
     """One listed symbol as the day opens.
 

@@ -6,16 +6,17 @@ one the bid; thin stocks show a wider spread. Sizes belong to price levels and c
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from .grid import floor_price, step_price, tick_size
 from .mixing import key_of, mix
-from .model import AUCTION, BUYER, Book, Indicative, Level, Program, Quote, Stock
+from .model import AUCTION, BUYER, NO_MIDPOINT, Book, Indicative, Level, Midpoint, Program, Quote, Stock
 from .tape import Tape
 
 LEVELS = 10
-OPENING_CALL_SECONDS = 1800
-CLOSING_CALL_SECONDS = 600
+DAY_MINUTES = 390
 _LOCKED_FACTOR = 40
 NO_QUOTE = Quote(0, 0, 0, 0)
 NO_BOOK = Book((Level(0, 0),) * LEVELS, (Level(0, 0),) * LEVELS, 0, 0)
@@ -50,16 +51,13 @@ def _last_before(tape: Tape, second: int) -> tuple[int, int] | None:
     return None if row < 0 else tape.last(row)
 
 
-def quote(hours: tuple[int, int], static: Static, tape: Tape, second: int) -> Quote:
-    """Best bid and ask at the end of *second*."""
+def quote(static: Static, tape: Tape, second: int, awaited: Indicative) -> Quote:
+    """Best bid and ask at the end of *second*; around the expected price while a match is *awaited*."""
     stock = static.stock
-    if stock.halted or second < hours[0] - OPENING_CALL_SECONDS:
-        return NO_QUOTE
     etp = stock.etp
-    expected = indicative(hours, static, tape, second)
     last = _last_before(tape, second)
-    if expected.price:
-        bid = floor_price(expected.price, etp=etp)
+    if awaited.price:
+        bid = floor_price(awaited.price, etp=etp)
         ask = step_price(bid, 1, etp=etp)
     elif last is None:
         bid = step_price(stock.base, -static.spread, etp=etp)
@@ -103,9 +101,8 @@ def _level_qty(static: Static, price: int, second: int) -> int:
     return max(1, static.size * (2 + (word & 15)) // 6 + (word >> 8) % 97)
 
 
-def book(hours: tuple[int, int], static: Static, tape: Tape, second: int) -> Book:
-    """Ten levels each way; the first ones are the quote."""
-    best = quote(hours, static, tape, second)
+def book(static: Static, best: Quote, second: int) -> Book:
+    """Ten levels each way; the first ones are the quote *best*."""
     if best == NO_QUOTE:
         return NO_BOOK
     stock = static.stock
@@ -129,37 +126,45 @@ def _levels(
     return tuple(levels)
 
 
-def indicative(hours: tuple[int, int], static: Static, tape: Tape, second: int) -> Indicative:
-    """Expected price and quantity of the coming auction; it closes in on the match as time goes."""
-    open_second, close_second = hours
-    if not len(tape) or static.stock.halted:
-        return Indicative(0, 0)
-    opening, price, qty = tape.first()
-    if open_second - OPENING_CALL_SECONDS <= second < open_second + 60:
-        if not tape.auction_open or second >= opening or opening >= open_second + 60:
-            return Indicative(0, 0)
-        start, end, begin = open_second - OPENING_CALL_SECONDS, open_second, static.stock.base
-    elif close_second - CLOSING_CALL_SECONDS <= second < close_second:
-        closing = tape.prints(close_second)
-        last = _last_before(tape, second)
-        if not closing or last is None:
-            return Indicative(0, 0)
-        price, qty = closing[-1].price, sum(p.qty for p in closing)
-        start, end, begin = close_second - CLOSING_CALL_SECONDS, close_second, last[0]
-    else:
-        return Indicative(0, 0)
-    return _approach(static, (start, end), begin, (price, qty), second)
+def midpoint(static: Static, best: Quote, second: int) -> Midpoint:
+    """The midpoint of *best* and what rests there: mostly nothing, else one side's orders (kis-protocol 3.2 [59-61])."""
+    if not best.bid or not best.ask:
+        return NO_MIDPOINT
+    price = (best.bid + best.ask) // 2
+    word = mix(static.key ^ 0x31D ^ (price << 20) ^ (second // 30))
+    if word & 3:
+        return Midpoint(price, 0, 0)
+    return Midpoint(price, 1 + static.size * (1 + (word >> 8) % 7) // 12, 1 + (word >> 2 & 1))
 
 
-def _approach(static: Static, span: tuple[int, int], begin: int, match: tuple[int, int], second: int) -> Indicative:
-    stock, (start, end), (price, qty) = static.stock, span, match
-    done, length = min(second, end) - start, end - start
-    noise = mix(static.key ^ 0xA0C7 ^ (second // 5)) % 41 - 20  # twentieths of 1 % at the start
-    expected = begin + (price - begin) * done // length + price * noise * (length - done) // (2000 * length)
-    expected = min(max(expected, stock.lower, 1), stock.upper)
-    expected = max(floor_price(expected, etp=stock.etp), stock.lower) if done < length else price
-    gathered = qty * (length + 9 * done) // (10 * length)
-    return Indicative(expected, max(1, gathered))
+def prev_volume_at(stock: Stock, seed: int, hours: tuple[int, int], second: int) -> int:
+    """Shares traded by *second* of the previous day, whose session *hours* were: U-shaped, a little skewed by stock."""
+    done = min(max(second - hours[0], 0), hours[1] - hours[0])
+    if not done:
+        return 0
+    share = _day_share(done * DAY_MINUTES * 60 // (hours[1] - hours[0]))
+    skew = key_of(seed, "yesterday", stock.code) % 401 - 200  # per mille of what is neither nothing nor all
+    share += share * (1_000_000 - share) // 1_000_000 * skew // 1_000
+    return stock.prev_volume * share // 1_000_000
+
+
+def _day_share(second: int) -> int:
+    """Parts per million of a usual day's volume traded *second* seconds after a usual open; the close adds 4 %."""
+    minutes = DAY_MINUTES - 10
+    if second >= DAY_MINUTES * 60:
+        return 1_000_000
+    minute, rest = divmod(min(second, minutes * 60), 60)
+    profile = _profile(minutes)
+    here = profile[minute]
+    return here + (profile[min(minute + 1, minutes)] - here) * rest // 60
+
+
+@cache
+def _profile(minutes: int) -> tuple[int, ...]:
+    """Cumulative parts per million after each minute of continuous trading, 960,000 at its end."""
+    weights = [550 + 32_000 // (10 + at) * 9 // 10 + 1_100 * 14 // (14 + minutes - at) for at in range(minutes)]
+    whole = sum(weights)
+    return tuple(part * 960_000 // whole for part in accumulate(weights, initial=0))
 
 
 def program(static: Static, tape: Tape, second: int) -> Program:

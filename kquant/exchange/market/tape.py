@@ -23,18 +23,28 @@ NO_STATS = DayStats(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class StockBars:
-    """The traded bars of one stock: parallel int64 columns in time order."""
+    """The traded bars of one stock: parallel int64 columns in time order.
 
-    __slots__ = ("auction", "close", "high", "low", "open", "second", "value", "volume")
+    windows: each bar's first and last second with prints, counted from its `second`; the whole minute when left out.
+    """
+
+    __slots__ = ("auction", "close", "first", "high", "last", "low", "open", "second", "value", "volume")
 
     def __init__(
-        self, second: Ints, prices: tuple[Ints, Ints, Ints, Ints], volume: Ints, value: Ints, auction: Flags
+        self,
+        second: Ints,
+        prices: tuple[Ints, Ints, Ints, Ints],
+        volume: Ints,
+        value: Ints,
+        auction: Flags,
+        windows: tuple[Ints, Ints] | None = None,
     ) -> None:
         self.second = second
         self.open, self.high, self.low, self.close = prices
         self.volume = volume
         self.value = value
         self.auction = auction
+        self.first, self.last = windows or (np.zeros_like(second), np.full_like(second, 59))
 
 
 class Tape:
@@ -242,17 +252,14 @@ def _tilt(bars: StockBars, starts: Ints, bar_of: Ints, price: Ints, weight: Ints
 
 
 def _seconds(bars: StockBars, starts: Ints, bar_of: Ints, single: Flags, key: int) -> Ints:
-    """Seconds of day: spread over the minute in order; a single-price match comes first in its own."""
+    """Seconds of day: spread over each bar's window in order; a single-price match comes first, at its own second."""
     within = below(key_of(key, 6), len(bar_of), 60)
-    # An auction ends a little after the hour; continuous trading follows it.
-    delay = np.where(bars.auction & ~single, below(key_of(key, 7), len(bars.second), 4), -1)
-    late = delay[bar_of]
-    within = np.where(late >= 0, late + 1 + within * (59 - late) // 60, within)
-    within = np.where(single[bar_of], 0, within)
-    ordered = np.sort(bar_of * 64 + within) & 63
-    has_auction = delay >= 0
-    ordered[starts[has_auction]] = delay[has_auction]
-    return bars.second[bar_of] + ordered
+    # Continuous trading follows the auction it begins with.
+    begin = np.minimum(bars.first + (bars.auction & ~single), bars.last)
+    begin, length = begin[bar_of], (bars.last - begin + 1)[bar_of]
+    ordered = np.sort(bar_of * 64 + begin + within * length // 60) & 63
+    ordered[starts[bars.auction]] = bars.first[bars.auction]
+    return bars.second[bar_of] + np.where(single[bar_of], bars.first[bar_of], ordered)
 
 
 def _sides(price: Ints, auction: Flags, stock: Stock, key: int) -> Ints:
