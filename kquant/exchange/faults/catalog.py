@@ -1,0 +1,466 @@
+"""Every kind of fault, by name. `--faults list` prints this table.
+
+Source: kis-protocol.md 1.7-1.9, 2.2-2.5, 3.4, 4.5, 4.6, 6 and the fault matrix of reliability.md D.
+"""
+
+from typing import Final
+
+from kquant.exchange.core.registrations import MESSAGES
+from kquant.exchange.faults.kinds import LINE, REST, TEXTS, Kind, choice, number, words
+
+_REFUSALS: Final = tuple(code for code, (rt_cd, _) in MESSAGES.items() if rt_cd != "0")
+_HOW_LOST: Final = choice("how", "abort the connection, or never answer", "abort", "hang")
+_EFFECT: Final = choice("effect", "before: the call has no effect; after: it has", "before", "after")
+_WHICH: Final = choice("which", "only acknowledgements, only fills", "any", "ack", "fill")
+_OF: Final = choice("of", "acknowledgements of registering, of unregistering", "any", "register", "unregister")
+_FIELD: Final = words("field", "", "name of the field, blank: one drawn by the seed")
+
+_CONNECTION: Final = (
+    Kind(
+        name="drop_connection",
+        group="connection",
+        meaning="the WebSocket connection is lost (section 6, rows 1 and 2)",
+        hooks=("moment", "connect", "incoming", "outgoing"),
+        filters=LINE,
+        count=1,
+        params=(
+            choice(
+                "on", "at once, or at a handshake, a registration, a text sent", "time", "connect", "register", "text"
+            ),
+            choice("how", "abort: no close frame (1006); close: an orderly close", "abort", "close"),
+            number("every", 60, "market seconds between drops at a time", low=1),
+        ),
+    ),
+    Kind(
+        name="half_open",
+        group="connection",
+        meaning="no byte passes either way, the socket stays open",
+        hooks=("moment",),
+        filters=LINE,
+        count=1,
+    ),
+    Kind(
+        name="refuse_connection",
+        group="connection",
+        meaning="the WebSocket handshake is answered with an HTTP error",
+        hooks=("connect",),
+        filters=LINE,
+        params=(number("status", 503, "HTTP status", low=400, high=599),),
+    ),
+    Kind(
+        name="no_pongs",
+        group="connection",
+        meaning="protocol pings go unanswered (section 2.3)",
+        hooks=("pong",),
+        filters=LINE,
+    ),
+    Kind(
+        name="no_pingpong",
+        group="connection",
+        meaning="no PINGPONG text is sent (section 2.3)",
+        hooks=("outgoing",),
+        filters=LINE,
+    ),
+)
+_REGISTRATION: Final = (
+    Kind(
+        name="lose_registration",
+        group="registration",
+        meaning="a registration never reaches the server",
+        hooks=("incoming",),
+        filters=TEXTS,
+        count=1,
+    ),
+    Kind(
+        name="lose_ack",
+        group="registration",
+        meaning="done, but the acknowledgement is lost",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(_OF,),
+        count=1,
+    ),
+    Kind(
+        name="duplicate_ack",
+        group="registration",
+        meaning="the acknowledgement comes several times",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(_OF, number("times", 2, "how often it is sent", low=2, high=100)),
+        count=1,
+    ),
+    Kind(
+        name="late_ack",
+        group="registration",
+        meaning="the acknowledgement comes late",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(_OF, number("s", 5, "market seconds", low=1)),
+        count=1,
+    ),
+    Kind(
+        name="wrong_ack",
+        group="registration",
+        meaning="the acknowledgement names another key",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(_OF, words("key", "999999", "the key it names")),
+        count=1,
+    ),
+    Kind(
+        name="refuse_registration",
+        group="registration",
+        meaning="a registration is refused with a code of section 2.2",
+        hooks=("incoming",),
+        filters=TEXTS,
+        params=(choice("code", "the code", "OPSP0007", *(code for code in _REFUSALS if code != "OPSP0007")),),
+        count=1,
+    ),
+    Kind(
+        name="capacity",
+        group="registration",
+        meaning="fewer registrations than 41 a session, OPSP0008 beyond (section 2.5)",
+        hooks=("incoming",),
+        filters=LINE,
+        params=(number("limit", 20, "registrations a session", high=41),),
+    ),
+    Kind(
+        name="appkey_in_use",
+        group="registration",
+        meaning="OPSP8996: another session holds the app key (section 2.5)",
+        hooks=("incoming",),
+        filters=LINE,
+    ),
+)
+_FRAMES: Final = (
+    Kind(
+        name="silent_symbol",
+        group="frames",
+        meaning="registered and acknowledged, never data; without stock and tr_id the whole session (section 2.5)",
+        hooks=("outgoing",),
+        filters=TEXTS,
+    ),
+    Kind(
+        name="lose_frames",
+        group="frames",
+        meaning="data frames are lost: volume jumps (section 2.4)",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        count=1,
+    ),
+    Kind(
+        name="repeat_frames",
+        group="frames",
+        meaning="data frames come several times",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(number("times", 2, "how often it is sent", low=2, high=100),),
+        count=1,
+    ),
+    Kind(
+        name="late_frames",
+        group="frames",
+        meaning="data frames come late, behind newer ones",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(number("s", 3, "market seconds", low=1),),
+        count=1,
+    ),
+    Kind(
+        name="garble_frames",
+        group="frames",
+        meaning="data frames break the structure of section 2.4, by the seed",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(
+            choice("how", "what is broken", "any", "bytes", "cut", "merge", "count", "fields", "channel", "number"),
+        ),
+        count=1,
+    ),
+    Kind(
+        name="forge_ticks",
+        group="frames",
+        meaning="well-formed trades that cannot be: beyond the day's limits, falling volume, unknown stock",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(choice("how", "what is forged", "any", "price", "volume", "stock"),),
+        count=1,
+    ),
+    Kind(
+        name="zero_prices",
+        group="frames",
+        meaning="prices are 0, in data frames and in answers to queries",
+        hooks=("outgoing", "after"),
+        filters=REST,
+        params=(choice("on", "only the feed, only the answers", "both", "feed", "rest"),),
+        count=1,
+    ),
+)
+_NOTICES: Final = (
+    Kind(
+        name="lose_notice",
+        group="notices",
+        meaning="an execution notice never comes (section 6, row 8)",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(_WHICH,),
+        count=1,
+    ),
+    Kind(
+        name="repeat_notice",
+        group="notices",
+        meaning="an execution notice comes several times",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(_WHICH, number("times", 2, "how often it is sent", low=2, high=100)),
+        count=1,
+    ),
+    Kind(
+        name="reorder_notices",
+        group="notices",
+        meaning="an execution notice comes behind the next one",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(_WHICH, number("s", 5, "market seconds to wait for the next one at most", low=1)),
+        count=1,
+    ),
+    Kind(
+        name="late_notice",
+        group="notices",
+        meaning="an execution notice comes late, behind the REST answer of its order",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(_WHICH, number("s", 5, "market seconds", low=1)),
+        count=1,
+    ),
+    Kind(
+        name="garble_notice",
+        group="notices",
+        meaning="an execution notice cannot be decrypted (section 6, row 7)",
+        hooks=("outgoing",),
+        filters=TEXTS,
+        params=(_WHICH,),
+        count=1,
+    ),
+    Kind(
+        name="notice_first",
+        group="notices",
+        meaning="the execution notice comes before the REST answer of its order (section 6, row 9)",
+        hooks=("after",),
+        filters=REST,
+        params=(number("ms", 300, "wall milliseconds the answer waits", low=1, high=600_000),),
+        count=1,
+        path="/trading/order-",
+    ),
+    Kind(
+        name="reject_order",
+        group="notices",
+        meaning="an order is accepted over REST, then rejected by notice (RFUS_YN 1)",
+        hooks=("before",),
+        filters=REST,
+        count=1,
+        path="/trading/order-cash",
+    ),
+)
+_REST: Final = (
+    Kind(
+        name="lost_request",
+        group="rest",
+        meaning="a call is lost before its effect",
+        hooks=("before",),
+        filters=REST,
+        params=(_HOW_LOST,),
+        count=1,
+    ),
+    Kind(
+        name="lost_answer",
+        group="rest",
+        meaning="a call has its effect, its answer is lost (section 6, row 10)",
+        hooks=("after",),
+        filters=REST,
+        params=(_HOW_LOST,),
+        count=1,
+    ),
+    Kind(
+        name="slow_rest",
+        group="rest",
+        meaning="an answer comes late; the wait is before or after the effect",
+        hooks=("before", "after"),
+        filters=REST,
+        params=(
+            number("ms", 3_000, "milliseconds", low=1, high=3_600_000),
+            _EFFECT,
+            choice("clock", "whose milliseconds", "wall", "market"),
+        ),
+        count=1,
+    ),
+    Kind(
+        name="rest_error",
+        group="rest",
+        meaning="any code of section 1.9: EGW as HTTP 500, others as HTTP 200 with rt_cd 1",
+        hooks=("before", "after"),
+        filters=REST,
+        params=(words("code", "EGW00002", "msg_cd"), words("message", "", "msg1, blank: the code's own"), _EFFECT),
+        count=1,
+    ),
+    Kind(
+        name="throttle",
+        group="rest",
+        meaning="a burst of limit refusals, HTTP 500 (section 1.8)",
+        hooks=("before",),
+        filters=REST,
+        params=(choice("code", "the gateway's limit, the ledger's", "EGW00201", "EGW00215"),),
+        count=5,
+        path="/uapi/",
+    ),
+    Kind(
+        name="revoke_token",
+        group="rest",
+        meaning="every access token is void: EGW00121, or EGW00123 when expired",
+        hooks=("moment",),
+        filters=LINE,
+        params=(
+            choice("how", "the tokens are revoked or expired", "revoked", "expired"),
+            number("every", 3_600, "market seconds between revocations", low=1),
+        ),
+        count=1,
+    ),
+    Kind(
+        name="maintenance",
+        group="rest",
+        meaning="everything refuses: REST, handshakes, and open connections are dropped (section 6, row 18)",
+        hooks=("before", "connect", "moment"),
+        filters=LINE,
+        params=(choice("how", "REST answers a page, an error in JSON, or nothing", "html", "json", "abort"),),
+    ),
+)
+_ANSWERS: Final = (
+    Kind(
+        name="html_500",
+        group="answers",
+        meaning="an HTML page instead of JSON",
+        hooks=("before", "after"),
+        filters=REST,
+        params=(number("status", 500, "HTTP status", low=200, high=599), _EFFECT),
+        count=1,
+    ),
+    Kind(
+        name="wrong_content_type",
+        group="answers",
+        meaning="the right JSON under a wrong content-type",
+        hooks=("after",),
+        filters=REST,
+        params=(words("type", "text/html; charset=utf-8", "the content-type"),),
+        count=1,
+    ),
+    Kind(
+        name="truncated_json",
+        group="answers",
+        meaning="the body ends in the middle, and content-length agrees",
+        hooks=("after",),
+        filters=REST,
+        params=(number("percent", 50, "how much of it comes", high=99),),
+        count=1,
+    ),
+    Kind(name="empty_body", group="answers", meaning="HTTP 200 and no body", hooks=("after",), filters=REST, count=1),
+    Kind(
+        name="huge_body",
+        group="answers",
+        meaning="an answer of many megabytes",
+        hooks=("after",),
+        filters=REST,
+        params=(number("mb", 30, "megabytes", low=1, high=200),),
+        count=1,
+    ),
+    Kind(
+        name="gzip_garbage",
+        group="answers",
+        meaning="content-encoding gzip over bytes that are none",
+        hooks=("after",),
+        filters=REST,
+        count=1,
+    ),
+    Kind(
+        name="rename_field",
+        group="answers",
+        meaning="a field has another name",
+        hooks=("after",),
+        filters=REST,
+        params=(_FIELD, words("to", "", "the new name, blank: the old one and _x")),
+        count=1,
+    ),
+    Kind(
+        name="null_field",
+        group="answers",
+        meaning="a field is null",
+        hooks=("after",),
+        filters=REST,
+        params=(_FIELD,),
+        count=1,
+    ),
+    Kind(
+        name="drop_field",
+        group="answers",
+        meaning="a field is missing",
+        hooks=("after",),
+        filters=REST,
+        params=(_FIELD,),
+        count=1,
+    ),
+    Kind(
+        name="set_field",
+        group="answers",
+        meaning="a field has a value it never has (NaN, 1e9, -0, full-width digits, a blank order number)",
+        hooks=("after",),
+        filters=REST,
+        params=(_FIELD, words("value", "NaN", "the value")),
+        count=1,
+    ),
+)
+_ACCOUNT: Final = (
+    Kind(
+        name="ghost_rows",
+        group="account",
+        meaning="rows in the balance that are none: sold out, repeated, or never held (section 6, row 13)",
+        hooks=("after",),
+        filters=REST,
+        params=(choice("how", "what is added", "zero", "repeat", "foreign"),),
+        count=1,
+        path="/trading/inquire-balance",
+    ),
+    Kind(
+        name="partial_pages",
+        group="account",
+        meaning="a list ends early: half its rows, none, a key that never ends, or a next page that is empty",
+        hooks=("after",),
+        filters=REST,
+        params=(choice("how", "what is wrong", "cut", "empty", "endless", "blank_next"),),
+        count=1,
+        path="/trading/inquire-",
+    ),
+    Kind(
+        name="list_lag",
+        group="account",
+        meaning="a new order is missing from the daily list for some seconds (section 4.6)",
+        hooks=("after",),
+        filters=REST,
+        params=(number("s", 5, "market seconds", low=1),),
+        path="/trading/inquire-daily-ccld",
+    ),
+)
+_CLOCK: Final = (
+    Kind(
+        name="clock_skew",
+        group="clock",
+        meaning="the server's clock is wrong in PINGPONG, frames, notices, answers and the Date header",
+        hooks=("outgoing", "after"),
+        filters=LINE,
+        params=(number("s", 60, "seconds ahead, negative behind", low=-86_400),),
+    ),
+)
+
+KINDS: Final[dict[str, Kind]] = {
+    kind.name: kind
+    for group in (_CONNECTION, _REGISTRATION, _FRAMES, _NOTICES, _REST, _ANSWERS, _ACCOUNT, _CLOCK)
+    for kind in group
+}
