@@ -11,6 +11,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from kquant.exchange.core.feed import Feed
+from kquant.exchange.core.layouts import NEWEST, Layout
 from kquant.exchange.core.ports import Market
 from kquant.exchange.core.registrations import WsSession
 from kquant.exchange.core.rest_reference import master_zip
@@ -27,6 +28,7 @@ class ExchangeOptions(Struct, frozen=True, kw_only=True):
     real: ServiceOptions
     paper: ServiceOptions
     start_second: int = 7 * 3600
+    layout: Layout = NEWEST
 
 
 class Exchange:
@@ -59,6 +61,7 @@ class Exchange:
                 second=lambda: self.second,
                 now=lambda: self.now_us // US,
                 send=self._send,
+                layout=options.layout,
                 master=self._master,
                 store=(stores or {}).get(environment, MemoryStore()),
                 restored=(restored or {}).get(environment),
@@ -133,7 +136,7 @@ class Exchange:
     def _open_day(self, market: Market) -> None:
         self.market = market
         self.midnight_us = int(dt.datetime.combine(market.day, dt.time(), KST).timestamp()) * US
-        self._feed = Feed(market)
+        self._feed = Feed(market, self.options.layout)
         self._masters: dict[str, bytes] = {}
 
     def _play(self, second: int) -> None:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from kquant.exchange.core.auth import CallLimit, Credentials, TokenOffice
 from kquant.exchange.core.desk import Desk
 from kquant.exchange.core.gateway import Gateway
+from kquant.exchange.core.layouts import Layout
 from kquant.exchange.core.ledger import Ledger
 from kquant.exchange.core.matching import Matcher
 from kquant.exchange.core.ports import Market
@@ -17,7 +18,7 @@ from kquant.exchange.core.rest import Request, Response
 from kquant.exchange.core.rest_account import Account
 from kquant.exchange.core.rest_quotes import Quotations
 from kquant.exchange.core.rest_reference import Reference
-from kquant.exchange.core.rules import RANDOM_END_S, cost_rates
+from kquant.exchange.core.rules import cost_rates
 from kquant.exchange.core.state import Environment, Restored, ServiceOptions, Store, opening_account
 from kquant.exchange.core.wire import data_frame, encrypt
 
@@ -41,6 +42,7 @@ class Service:
         second: Callable[[], int],
         now: Callable[[], int],
         send: Send,
+        layout: Layout,
         master: Callable[[Literal["KOSPI", "KOSDAQ"]], bytes],
         store: Store,
         restored: Restored | None,
@@ -52,9 +54,10 @@ class Service:
         self._second = second
         self._now = now
         self._send = send
+        self._layout = layout
         state = opening_account(market, options) if restored is None else restored.ledger
         credentials = Credentials() if restored is None else restored.credentials
-        self.ledger = Ledger(state, cost_rates(market.day))
+        self.ledger = Ledger(state, cost_rates(market.day), market.day)
         self.office = TokenOffice(
             credentials, app_key=options.app_key, app_secret=options.app_secret, salt=options.salt
         )
@@ -87,11 +90,17 @@ class Service:
             hts_id=self.options.hts_id,
             account="".join(self.options.account),
             holder=self.options.holder,
+            environment=self.environment,
         )
         quotes = Quotations(market, self._last)
         reference = Reference(market, self._last)
         account = Account(
-            market, self.ledger, self.desk, account=self.options.account, now=lambda: min(self._second(), PASSED_BY)
+            market,
+            self.ledger,
+            self.desk,
+            account=self.options.account,
+            now=lambda: min(self._second(), PASSED_BY),
+            environment=self.environment,
         )
         self.gateway.routes = {**quotes.routes(), **reference.routes(), **account.routes()}
         self.hub.codes = frozenset(market.by_code)
@@ -127,9 +136,7 @@ class Service:
         # A second whose fills are already in the ledger (a crash before the clock was saved) only prints again.
         if second <= self.matched:
             return
-        filled = self.desk.play(second)
-        ended = second == self.market.close_second + RANDOM_END_S and self.ledger.expire_all()
-        if filled or ended:
+        if self.desk.play(second):
             self.matched = second
             self.commit()
 
@@ -150,6 +157,7 @@ class Service:
 
     def _notify(self, record: str) -> None:
         tr_id = NOTICES[self.environment]
+        record = self._layout.fit(tr_id, record)
         for session in self.hub.listeners():
             key, iv = session.cipher(tr_id)
             self._send(session, data_frame(tr_id, (encrypt(record, key, iv),), encrypted=True))

@@ -1,70 +1,32 @@
-"""The exchange's own wire tables: field orders of the real-time channels, and their encoders.
+"""The encoders of the real-time channels: one record of text each, in the widest layout.
 
-Written from kis-protocol.md 2.4 and 3.1-3.4; nothing is shared with a client's tables.
+Written from kis-protocol.md 2.4 and 3.1-3.6; nothing is shared with a client.
 """
 
 import base64
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from kquant.exchange.core.layouts import FIELDS as FIELDS  # noqa: PLC0414 -- part of what the wire offers
 from kquant.exchange.core.rules import hhmmss, percent, ratio, sign_of
-from kquant.exchange.market.model import Book, DayStats, Print, Program, Quote, Stock
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-TRADE_FIELDS: Final = _names(
-    """
-    MKSC_SHRN_ISCD STCK_CNTG_HOUR STCK_PRPR PRDY_VRSS_SIGN PRDY_VRSS PRDY_CTRT WGHN_AVRG_STCK_PRC STCK_OPRC
-    STCK_HGPR STCK_LWPR ASKP1 BIDP1 CNTG_VOL ACML_VOL ACML_TR_PBMN SELN_CNTG_CSNU SHNU_CNTG_CSNU
-    NTBY_CNTG_CSNU CTTR SELN_CNTG_SMTN SHNU_CNTG_SMTN CCLD_DVSN SHNU_RATE PRDY_VOL_VRSS_ACML_VOL_RATE
-    OPRC_HOUR OPRC_VRSS_PRPR_SIGN OPRC_VRSS_PRPR HGPR_HOUR HGPR_VRSS_PRPR_SIGN HGPR_VRSS_PRPR LWPR_HOUR
-    LWPR_VRSS_PRPR_SIGN LWPR_VRSS_PRPR BSOP_DATE NEW_MKOP_CLS_CODE TRHT_YN ASKP_RSQN1 BIDP_RSQN1
-    TOTAL_ASKP_RSQN TOTAL_BIDP_RSQN VOL_TNRT PRDY_SMNS_HOUR_ACML_VOL PRDY_SMNS_HOUR_ACML_VOL_RATE
-    HOUR_CLS_CODE MRKT_TRTM_CLS_CODE VI_STND_PRC MARKET_CLS_CODE
-    """
+from kquant.exchange.market.model import (
+    AUCTION,
+    Book,
+    DayStats,
+    Indicative,
+    Midpoint,
+    Phase,
+    Print,
+    Program,
+    Quote,
+    Segment,
+    Status,
+    Stock,
 )
-_LEVELS = range(1, 11)
-BOOK_FIELDS: Final = (
-    "MKSC_SHRN_ISCD",
-    "BSOP_HOUR",
-    "HOUR_CLS_CODE",
-    *(f"ASKP{n}" for n in _LEVELS),
-    *(f"BIDP{n}" for n in _LEVELS),
-    *(f"ASKP_RSQN{n}" for n in _LEVELS),
-    *(f"BIDP_RSQN{n}" for n in _LEVELS),
-    *_names(
-        """
-    TOTAL_ASKP_RSQN TOTAL_BIDP_RSQN OVTM_TOTAL_ASKP_RSQN OVTM_TOTAL_BIDP_RSQN ANTC_CNPR ANTC_CNQN ANTC_VOL
-    ANTC_CNTG_VRSS ANTC_CNTG_VRSS_SIGN ANTC_CNTG_PRDY_CTRT ACML_VOL TOTAL_ASKP_RSQN_ICDC TOTAL_BIDP_RSQN_ICDC
-    OVTM_TOTAL_ASKP_ICDC OVTM_TOTAL_BIDP_ICDC STCK_DEAL_CLS_CODE MID_PRC MIDP_TOTAL_RSQN MIDP_CLS_CODE
-    """
-    ),
-)
-PROGRAM_FIELDS: Final = _names(
-    """
-    MKSC_SHRN_ISCD STCK_CNTG_HOUR SELN_CNQN SELN_TR_PBMN SHNU_CNQN SHNU_TR_PBMN NTBY_CNQN NTBY_TR_PBMN
-    SELN_RSQN SHNU_RSQN WHOL_NTBY_QTY
-    """
-)
-NOTICE_FIELDS: Final = _names(
-    """
-    CUST_ID ACNT_NO ODER_NO OODER_NO SELN_BYOV_CLS RCTF_CLS ODER_KIND ODER_COND STCK_SHRN_ISCD CNTG_QTY
-    CNTG_UNPR STCK_CNTG_HOUR RFUS_YN CNTG_YN ACPT_YN BRNC_NO ODER_QTY ACNT_NAME ORD_COND_PRC ORD_EXG_GB
-    POPUP_YN FILLER CRDT_CLS CRDT_LOAN_DATE CNTG_ISNM40 ODER_PRC
-    """
-)
-FIELDS: Final = {
-    "H0STCNT0": TRADE_FIELDS,
-    "H0STASP0": BOOK_FIELDS,
-    "H0STPGM0": PROGRAM_FIELDS,
-    "H0STCNI0": NOTICE_FIELDS,
-}
+
 RECORDS_MAX: Final = 999
 """The three-digit count of a data frame."""
 
@@ -98,18 +60,27 @@ def fold_print(stats: DayStats, trade: Print) -> DayStats:
     )
 
 
+class Moment(NamedTuple):
+    """What a trade frame says of its time: the day, the stock's status, the segment, yesterday's volume by now."""
+
+    date_text: str
+    status: Status
+    segment: Segment
+    hour_class: str
+    volume_before: int
+
+
 def _against(price: int, reference: int) -> tuple[str, int]:
-    difference = price - reference
+    difference = price - reference if reference else 0  # before the first trade there is nothing to compare with
     return ("2" if difference > 0 else "5" if difference < 0 else "3"), difference
 
 
 def trade_record(
-    stock: Stock, trade: Print, stats: DayStats, quote: Quote, totals: tuple[int, int], date_text: str
+    stock: Stock, trade: Print, stats: DayStats, quote: Quote, totals: tuple[int, int], moment: Moment
 ) -> str:
     """Return one H0STCNT0 record of 47 fields.
 
-    stats: the day after this trade.   totals: visible ask and bid sizes.   date_text: YYYYMMDD.
-    The previous day's volume by time of day is not part of a market day: [41] and [42] are 0.
+    stats: the day after this trade.   totals: visible ask and bid sizes.
     """
     price = trade.price
     change = price - stock.base
@@ -117,6 +88,8 @@ def trade_record(
     high_sign, high_change = _against(price, stats.high)
     low_sign, low_change = _against(price, stats.low)
     sides = stats.buy_volume + stats.sell_volume
+    session = f"{moment.segment.session_code[0]}7" if stock.liquidation else moment.segment.session_code
+    before = moment.volume_before
     return (
         f"{stock.code}^{hhmmss(trade.second)}^{price}^{sign_of(change, price, stock.upper, stock.lower)}^{change}"
         f"^{percent(change, stock.base)}^{ratio(stats.value, stats.volume, 2)}^{stats.open}^{stats.high}^{stats.low}"
@@ -125,9 +98,24 @@ def trade_record(
         f"^{stats.buy_volume}^{trade.side}^{ratio(stats.buy_volume, sides, 2)}"
         f"^{percent(stats.volume, stock.prev_volume)}^{hhmmss(stats.open_second)}^{open_sign}^{open_change}"
         f"^{hhmmss(stats.high_second)}^{high_sign}^{high_change}^{hhmmss(stats.low_second)}^{low_sign}^{low_change}"
-        f"^{date_text}^20^{'Y' if stock.halted else 'N'}^{quote.ask_qty}^{quote.bid_qty}^{totals[0]}^{totals[1]}"
-        f"^{percent(stats.volume, stock.listed_shares)}^0^0.00^0^^{stock.base}^2"
+        f"^{moment.date_text}^{session}^{'Y' if moment.status.phase == 'halted' else 'N'}^{quote.ask_qty}"
+        f"^{quote.bid_qty}^{totals[0]}^{totals[1]}^{percent(stats.volume, stock.listed_shares)}"
+        f"^{before}^{percent(stats.volume, before)}^{moment.hour_class}^^{moment.status.reference}"
+        f"^{moment.segment.market_code}"
     )
+
+
+def expected_record(
+    stock: Stock,
+    second: int,
+    expected: Indicative,
+    stats: DayStats,
+    quote: Quote,
+    totals: tuple[int, int],
+    moment: Moment,
+) -> str:
+    """Return one H0STANC0 record in a trade's fields: [2] the expected price, [12] the expected quantity."""
+    return trade_record(stock, Print(second, expected.price, expected.qty, AUCTION), stats, quote, totals, moment)
 
 
 def book_record(
@@ -138,8 +126,10 @@ def book_record(
     volume: int,
     expected: tuple[int, int],
     hour_class: str,
+    midpoint: Midpoint,
+    segment: Segment,
 ) -> str:
-    """Return one H0STASP0 record of 62 fields.
+    """Return one H0STASP0 record of 63 fields.
 
     before: the book of the last frame, for the changes of the totals.   expected: auction price and quantity.
     """
@@ -147,7 +137,6 @@ def book_record(
     change = price - stock.base
     ask_before, bid_before = (before.ask_qty_total, before.bid_qty_total) if before else (0, 0)
     asks, bids = book.asks, book.bids
-    mid = (asks[0].price + bids[0].price) // 2 if asks[0].price and bids[0].price else 0
     return "^".join(
         (
             stock.code,
@@ -159,9 +148,50 @@ def book_record(
             *(str(level.qty) for level in bids),
             f"{book.ask_qty_total}^{book.bid_qty_total}^0^0^{price}^{qty}^{qty}^{change}",
             f"{sign_of(change, price, stock.upper, stock.lower)}^{percent(change, stock.base)}^{volume}",
-            f"{book.ask_qty_total - ask_before}^{book.bid_qty_total - bid_before}^0^0^0^{mid}^0^0",
+            f"{book.ask_qty_total - ask_before}^{book.bid_qty_total - bid_before}^0^0^0",
+            f"{midpoint.price}^{midpoint.qty}^{midpoint.side}^{segment.market_code}",
         )
     )
+
+
+def unified_book_record(record: str) -> str:
+    """Return a KRX book of 63 fields as the unified one of 66: nothing rests at NXT, and KRX holds the auction."""
+    return f"{record.rsplit('^', 1)[0]}^0^0^0^1"
+
+
+_PHASE_CODES: Final[dict[Phase, tuple[str, str]]] = {
+    "opening": ("110", "112"),
+    "continuous": ("112", ""),
+    "closing": ("121", "121"),
+    "closed": ("129", ""),
+    "post_close": ("140", ""),
+    "after": ("", ""),
+    "vi": ("", "311"),
+    "halted": ("", ""),
+}
+"""MKOP_CLS_CODE and ANTC_MKOP_CLS_CODE with which a phase begins; the document knows none for the after-market."""
+
+
+def status_record(stock: Stock, before: Status, now: Status, reason: str) -> str:
+    """Return one H0STMKO0 record of 11 fields: *now* follows *before*. reason: why the stock is halted, or blank."""
+    operation, expected = _PHASE_CODES[now.phase]
+    if now.phase == "continuous" and before.phase != "opening":
+        operation = ""  # trading goes on after an interruption: the market did not open again
+    halted, interrupted = now.phase == "halted", now.phase == "vi" and now.vi != ""
+    return (
+        f"{stock.code}^{'Y' if halted else 'N'}^{reason or '(null)'}^{operation}^{expected}^^^{_state(stock, halted)}"
+        f"^{'Y' if interrupted else 'N'}^N^1"
+    )
+
+
+def _state(stock: Stock, halted: bool) -> str:
+    if halted:
+        return "58"
+    if stock.administrative:
+        return "51"
+    if stock.warning:
+        return ("54", "53", "52")[stock.warning - 1]
+    return "59" if stock.overheated else "55"
 
 
 def program_record(code: str, second: int, program: Program) -> str:
@@ -194,16 +224,20 @@ def notice_record(
     holder: str,
     name: str,
     order_price: int,
+    condition: str = "0",
+    stop_price: int = 0,
+    exchange: str = "1",
 ) -> str:
     """Return one H0STCNI0 record of 26 fields in plain text.
 
     qty and price: of this fill, or of the order in an acknowledgement.   request: 0 new, 1 revise, 2 cancel.
-    accepted: ACPT_YN, 1 received, 2 confirmed.   account: ten digits without a dash.
+    accepted: ACPT_YN, 1 received, 2 confirmed, 3 IOC/FOK remainder cancelled.   account: ten digits without a dash.
+    condition: 0 none, 1 IOC, 2 FOK.   exchange: 1 KRX, 2 NXT, 3 SOR routed to KRX.
     """
     return (
         f"{hts_id}^{account}^{order_no:010d}^{f'{origin:010d}' if origin else ''}^{'01' if is_sell else '02'}"
-        f"^{request}^{division}^0^{code}^{qty:010d}^{price:09d}^{hhmmss(second)}^{int(rejected)}"
-        f"^{'2' if is_fill else '1'}^{accepted}^{branch}^{order_qty:09d}^{holder}^000000000^1^Y^^10^^{name}"
+        f"^{request}^{division}^{condition}^{code}^{qty:010d}^{price:09d}^{hhmmss(second)}^{int(rejected)}"
+        f"^{'2' if is_fill else '1'}^{accepted}^{branch}^{order_qty:09d}^{holder}^{stop_price:09d}^{exchange}^Y^^10^^{name}"
         f"^{order_price:09d}"
     )
 
