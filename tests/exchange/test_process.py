@@ -129,7 +129,7 @@ async def test_frames_are_sent_before_the_step_is_answered_and_a_drop_ends_the_s
         sent = step_to(control, OPEN + 5)
         texts = [feed.recv() for _ in range(sent["frames"] - 1)]
         assert sum(str(text).startswith("0|H0STCNT0|001|") for text in texts) == 4
-        assert ask(control, op="fault", kind="drop_ws") == {"ok": True}
+        assert ask(control, op="fault", kind="drop_connection")["ok"]
         assert ask(control, op="frames")["session"] == 0
 
 
@@ -140,7 +140,7 @@ async def test_a_lost_order_answer_leaves_an_accepted_order(start: Start) -> Non
         headers = await login(session, base)
         with admin(info) as control:
             step_to(control, OPEN + 10)
-            ask(control, op="fault", kind="lose_order_answer")
+            ask(control, op="fault", kind="lost_answer", path="/trading/order-")
             with pytest.raises(aiohttp.ClientError):
                 await order(session, base, headers, 3)
         url = base + PREFIX + "/trading/inquire-daily-ccld"

@@ -58,6 +58,11 @@ class TokenOffice:
         """Forget a token; False when it was unknown."""
         return self.credentials.tokens.pop(token, None) is not None
 
+    def void(self, wall: float, *, expired: bool) -> None:
+        """End every token at *wall*: as expired (EGW00123), or as if never issued (EGW00121)."""
+        kept = self.credentials
+        kept.tokens = dict.fromkeys(kept.tokens, wall - TOKEN_LIFE_S) if expired else {}
+
     def fault(self, token: str, wall: float) -> str | None:
         """Return the EGW code that refuses *token* at *wall*, or None."""
         at = self.credentials.tokens.get(token)

@@ -13,7 +13,7 @@ from websockets.asyncio.connection import broadcast
 from websockets.exceptions import ConnectionClosed
 
 from kquant.exchange.core.exchange import US
-from kquant.exchange.core.registrations import MESSAGES
+from kquant.exchange.faults import FaultError, faults_from_call
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -49,6 +49,8 @@ class Admin:
         try:
             call = msgspec.json.decode(message)
             operation = call["op"]
+            if operation in ("fault", "faults", "clear_fault"):
+                return self._faults(operation, call)
             service = self._ports.exchange.services[call.get("service", "real")]
         except (msgspec.DecodeError, TypeError, KeyError, AttributeError):
             return {"error": "expected a JSON object with op, and service real or paper where it matters"}
@@ -69,8 +71,6 @@ class Admin:
                 return {"now": exchange.now_us, **self._frames(service)}
             case "ledger":
                 return self._ledger(service)
-            case "fault":
-                return self._fault(call, service)
             case _:
                 return {"error": f"unknown op {operation!r}"}
 
@@ -89,11 +89,9 @@ class Admin:
 
     def _frames(self, service: Service) -> dict[str, int]:
         """Return the newest connected session of *service* and how many texts it was sent."""
-        numbers = {session.number: session for session, (of, _) in self._ports.sockets.items() if of is service}
-        if not numbers:
-            return {"session": 0, "frames": 0}
-        session = numbers[max(numbers)]
-        return {"session": session.number, "frames": session.frames}
+        lines = {session.number: line for session, (of, line) in self._ports.sockets.items() if of is service}
+        newest = max(lines, default=0)
+        return {"session": newest, "frames": lines[newest].frames if newest else 0}
 
     def _ledger(self, service: Service) -> dict[str, Any]:
         ledger = service.ledger
@@ -109,25 +107,22 @@ class Admin:
             "fills": [msgspec.to_builtins(row) for row in ledger.fills],
         }
 
-    def _fault(self, call: dict[str, Any], service: Service) -> dict[str, Any]:
-        ports = self._ports
-        kind = call.get("kind")
-        match kind:
-            case "drop_ws":
-                for session in list(ports.sockets):
-                    ports.cut(session)
-            case "lose_order_answer":
-                ports.lose_answers += 1
-            case "reject_order":
-                service.desk.reject_next = True
-            case "delay":
-                ports.delay_s = int(call.get("ms", 0)) / 1000
-            case "rest_error":
-                ports.fail_next = str(call.get("code", "EGW00002"))
-            case "ws_refuse" if call.get("code") in MESSAGES:
-                service.hub.refuse_next = str(call["code"])
-            case "ws_limit":
-                service.hub.limit = int(call.get("limit", 41))
-            case _:
-                return {"error": f"unknown fault {kind!r}"}
-        return {"ok": True}
+    def _faults(self, operation: str, call: dict[str, Any]) -> dict[str, Any]:
+        """Set faults (by kind or profile), list them, or take one (by id) or all of them back."""
+        book = self._ports.faults
+        try:
+            match operation:
+                case "fault":
+                    ids = [book.add(fault) for fault in faults_from_call(call)]
+                    self._ports.let_faults_act()
+                    return {"ok": True, "id": ids[0], "ids": ids}
+                case "clear_fault" if call.get("id") == "all":
+                    book.clear_all()
+                case "clear_fault":
+                    number = call.get("id")
+                    if not isinstance(number, int):
+                        return {"error": f"id is a fault's number or all, not {number!r}"}
+                    book.clear(number)
+        except FaultError as error:
+            return {"error": str(error)}
+        return {"ok": True, "faults": book.rows()}

@@ -1,7 +1,8 @@
 """The exchange on five loopback ports: REST (aiohttp) and WebSocket of each service, and the admin WebSocket.
 
 One event loop, no locks: each request or step runs the pure core to its end, then sends what it produced without
-waiting for the peer. The admin port is no part of the KIS surface.
+waiting for the peer. Every call, answer, text, handshake and move of time passes the book of faults on its way; what it
+holds back is sent when market time reaches its due. The admin port is no part of the KIS surface.
 """
 
 import asyncio
@@ -13,24 +14,26 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 from msgspec import Struct
-from websockets.asyncio.connection import broadcast
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import Frame, Opcode
+from websockets.http11 import Request as Handshake
+from websockets.http11 import Response as Refusal
 
 from kquant.exchange.core.exchange import US, Exchange
 from kquant.exchange.core.registrations import WsSession
-from kquant.exchange.core.rest import Request
+from kquant.exchange.core.rest import Request, Response
 from kquant.exchange.core.service import Service
 from kquant.exchange.core.state import ENVIRONMENTS, Environment
+from kquant.exchange.faults import Before, FaultBook, Now
+from kquant.exchange.faults.verdicts import After, Drop, Lose
 from kquant.exchange.servers.admin import Admin
+from kquant.exchange.servers.lines import KisConnection
 
 HOST: Final = "127.0.0.1"
 SLOW_BYTES: Final = 32 * 1024 * 1024
 """A client this far behind is cut off, as a real feed does."""
 ECHO_S: Final = 40.0
 """A client that leaves PINGPONG unanswered this many wall seconds is cut off. Source: kis-protocol.md 2.3, 7.6."""
-_ORDER_PATHS: Final = ("/trading/order-cash", "/trading/order-rvsecncl")
 _ORDERLY: Final = (1000, 1001)
 
 
@@ -48,18 +51,6 @@ class PortError(Exception):
     """A port cannot be opened; the one-line message names it."""
 
 
-class KisConnection(ServerConnection):
-    """A connection that tells of pongs: some clients answer PINGPONG with one instead of the text (2.3)."""
-
-    on_pong: Callable[[], None] | None = None
-
-    def process_event(self, event: Any) -> None:
-        """Hand the event on, after telling of a pong."""
-        if self.on_pong is not None and isinstance(event, Frame) and event.opcode is Opcode.PONG:
-            self.on_pong()
-        super().process_event(event)
-
-
 class Ports:
     """Serves one exchange. speed None: stepped through the admin port; else market seconds per wall second."""
 
@@ -70,18 +61,18 @@ class Ports:
         info: dict[str, Any],
         *,
         wall: Callable[[], float] = time.time,
+        faults: FaultBook | None = None,
     ) -> None:
         self.exchange = exchange
         self.speed = speed
         self.info = info
         self.wall = wall
-        self.sockets: dict[WsSession, tuple[Service, ServerConnection]] = {}
-        self.lose_answers = 0
-        self.delay_s = 0.0
-        self.fail_next: str | None = None
+        self.faults = FaultBook() if faults is None else faults
+        self.sockets: dict[WsSession, tuple[Service, KisConnection]] = {}
         self.failed = asyncio.Event()
         """Set when the clock that runs by itself has ended: market time would stand still without a word."""
         self._asked: dict[WsSession, float] = {}
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._runners: list[web.AppRunner] = []
         self._servers: list[Server] = []
         self._clock: asyncio.Task[None] | None = None
@@ -132,11 +123,26 @@ class Ports:
     async def _start_ws(self, environment: Environment, port: int) -> int:
         service = self.exchange.services[environment]
 
-        async def handle(socket: ServerConnection) -> None:
-            await self._kis(service, socket)
+        async def handle(line: ServerConnection) -> None:
+            if not isinstance(line, KisConnection):
+                raise TypeError(f"a line is a KisConnection, not {type(line).__name__}")
+            await self._kis(service, line)
+
+        def welcome(line: ServerConnection, _: Handshake) -> Refusal | None:
+            verdict = self.faults.connecting(environment, self._now())
+            if isinstance(line, KisConnection):
+                line.drop = verdict.drop
+            return line.respond(verdict.status, "Service Unavailable\n") if verdict.status else None
 
         server = await serve(
-            handle, HOST, port, ping_interval=None, compression=None, close_timeout=1, create_connection=KisConnection
+            handle,
+            HOST,
+            port,
+            ping_interval=None,
+            compression=None,
+            close_timeout=1,
+            create_connection=KisConnection,
+            process_request=welcome,
         )
         self._servers.append(server)
         return int(next(iter(server.sockets)).getsockname()[1])
@@ -159,11 +165,6 @@ class Ports:
         if not isinstance(body, dict):
             failed = {"rt_cd": "2", "msg_cd": "OPSQ9997", "msg1": "JSON PARSING ERROR"}
             return web.json_response(failed, status=500)
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
-        if self.fail_next is not None and http.path.startswith("/uapi/"):
-            code, self.fail_next = self.fail_next, None
-            return web.json_response({"rt_cd": "1", "msg_cd": code, "msg1": "오류"}, status=500)
         request = Request(
             method=http.method,
             path=http.path,
@@ -171,62 +172,147 @@ class Ports:
             params={name.upper(): value for name, value in http.query.items()},
             body=body,
         )
+        before = self.faults.before(service.environment, request, self._now())
+        await self._delay(before)
+        if before.lose:
+            return await self._lose(http, before.lose)
+        if before.reply is not None:
+            return _response(before.reply)
+        if before.reject_order:
+            service.desk.reject_next = True
         answer = service.rest(request, self.wall())
         self.flush()
-        if self.lose_answers and http.path.endswith(_ORDER_PATHS) and answer.status == 200:
-            self.lose_answers -= 1
-            if http.transport is not None:
-                http.transport.abort()
-        response = web.Response(status=answer.status, body=answer.content)
-        response.headers["content-type"] = answer.content_type
-        for name, value in answer.headers.items():
-            response.headers[name] = value
-        return response
+        after = self.faults.after(service.environment, request, answer, self._now())
+        await self._delay(after)
+        if after.lose:
+            return await self._lose(http, after.lose)
+        return _response(after.response)
+
+    async def _delay(self, verdict: Before | After) -> None:
+        """Wait as a fault says: on the wall, or until market time has moved on."""
+        if verdict.wall_ms:
+            await asyncio.sleep(verdict.wall_ms / 1_000)
+        if verdict.market_ms:
+            moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((self.exchange.now_us + verdict.market_ms * 1_000, moved))
+            await moved
+
+    async def _lose(self, http: web.Request, how: Lose) -> web.StreamResponse:
+        """Never answer: end the connection, or leave the client waiting until it or the exchange ends."""
+        if how == "hang":
+            await asyncio.get_running_loop().create_future()
+        if http.transport is not None:
+            http.transport.abort()
+        return web.Response()
 
     # -- KIS: WebSocket -------------------------------------------------------------------------------------
 
-    async def _kis(self, service: Service, socket: ServerConnection) -> None:
-        path = socket.request.path if socket.request is not None else "/"
+    async def _kis(self, service: Service, line: KisConnection) -> None:
+        path = line.request.path if line.request is not None else "/"
         if path != "/" and not path.startswith("/tryitout"):
-            await socket.close(1008, "unknown path")
+            await line.close(1008, "unknown path")
             return
         session = service.ws_connect()
-        self.sockets[session] = (service, socket)
-        if isinstance(socket, KisConnection):
-            socket.on_pong = lambda: service.hub.ponged(session)
+        environment = service.environment
+        self.sockets[session] = (service, line)
+        line.on_pong = lambda: service.hub.ponged(session)
+        line.mutes_pong = lambda: self.faults.mutes_pong(environment, self._now())
+        if line.drop:
+            self.end(session, line.drop)
         try:
-            async for message in socket:
+            async for message in line:
+                if session not in self.sockets:
+                    break  # what a dead line still had in its buffer was never received
                 text = message if isinstance(message, str) else message.decode(errors="replace")
-                for answer in service.ws_receive(session, text, self.wall()):
-                    broadcast((socket,), answer)
+                self._receive(service, session, text)
         except ConnectionClosed:
             pass  # a lost line ends the session like any other close
         finally:
             self.sockets.pop(session, None)
-            self._asked.pop(session, None)
-            closed = socket.protocol.close_rcvd
-            service.ws_disconnect(session, orderly=closed is not None and closed.code in _ORDERLY)
+            closed = line.protocol.close_rcvd
+            self._forget(service, session, orderly=closed is not None and closed.code in _ORDERLY)
+
+    def _receive(self, service: Service, session: WsSession, text: str) -> None:
+        verdict = self.faults.incoming(service.environment, session, text, self._now())
+        if verdict.answers is None:
+            for answer in service.ws_receive(session, text, self.wall()):
+                self._send(session, answer)
+        else:
+            for answer in verdict.answers:
+                self.sockets[session][1].send_text(answer)
+        if verdict.drop:
+            self.end(session, verdict.drop)
+
+    def _send(self, session: WsSession, text: str) -> None:
+        """Send what the faults leave of one text of the core."""
+        held = self.sockets.get(session)
+        if held is None:
+            return
+        service, line = held
+        verdict = self.faults.outgoing(service.environment, session, text, self._now())
+        for left in verdict.texts:
+            line.send_text(left)
+        if verdict.swallowed_ping:
+            service.hub.ponged(session)
+        if verdict.drop:
+            self.end(session, verdict.drop)
 
     def cut(self, session: WsSession) -> None:
-        """End a connection without a word."""
-        service, socket = self.sockets.pop(session)
-        service.ws_disconnect(session)
-        socket.transport.abort()
+        """End a connection without a word; a frozen one stays open towards its client."""
+        service, line = self.sockets.pop(session)
+        self._forget(service, session)
+        if not line.frozen:
+            line.transport.abort()
+
+    def end(self, session: WsSession, how: Drop) -> None:
+        """End a connection as a fault says: without a word, or with a close frame."""
+        if how == "close" and session in self.sockets:
+            service, line = self.sockets.pop(session)
+            self._forget(service, session)
+            line.say_goodbye()
+        elif session in self.sockets:
+            self.cut(session)
+
+    def _forget(self, service: Service, session: WsSession, *, orderly: bool = False) -> None:
+        self._asked.pop(session, None)
+        self.faults.disconnected(service.environment, session.number)
+        service.ws_disconnect(session, orderly=orderly)
 
     def flush(self) -> None:
-        """Send what the core produced; cut off whoever is too slow, silent or due to be."""
+        """Send what the core produced and what has fallen due; cut off whoever is too slow, silent or due to be."""
         for session, text in self.exchange.take_outbox():
-            held = self.sockets.get(session)
-            if held is not None:
-                broadcast((held[1],), text)
+            self._send(session, text)
+        lines = {(service.environment, session.number): session for session, (service, _) in self.sockets.items()}
+        for environment, number, text in self.faults.release(self._now()):
+            found = lines.get((environment, number))
+            if found in self.sockets:
+                self.sockets[found][1].send_text(text)
         now, wall = self.exchange.now_us // US, self.wall()
-        for session, (_, socket) in list(self.sockets.items()):
+        for session, (_, line) in list(self.sockets.items()):
             if session.unanswered == 0:
                 self._asked.pop(session, None)
             silent = session.unanswered > 0 and wall - self._asked.setdefault(session, wall) >= ECHO_S
             due = session.ends_at is not None and now >= session.ends_at
-            if silent or due or socket.transport.get_write_buffer_size() > SLOW_BYTES:
+            if silent or due or line.transport.get_write_buffer_size() > SLOW_BYTES:
                 self.cut(session)
+
+    def let_faults_act(self) -> None:
+        """Do what faults do by themselves now; called after each move of time and when one is set."""
+        lines = {(service.environment, session.number): session for session, (service, _) in self.sockets.items()}
+        for act, environment, number in self.faults.moments(tuple(lines), self._now()):
+            if act in ("revoke", "expire"):
+                service = self.exchange.services[environment]
+                service.office.void(self.wall(), expired=act == "expire")
+                service.commit()
+                continue
+            session = lines[environment, number]
+            if act == "freeze" and session in self.sockets:
+                self.sockets[session][1].frozen = True
+            elif act in ("abort", "close"):
+                self.end(session, "close" if act == "close" else "abort")
+
+    def _now(self) -> Now:
+        return Now(self.exchange.now_us, self.exchange.second, self.wall())
 
     # -- market time ----------------------------------------------------------------------------------------
 
@@ -234,6 +320,12 @@ class Ports:
         """Let market time move towards *until_us* once, send its frames, and return the new time."""
         now = self.exchange.step(until_us)
         self.flush()
+        self.let_faults_act()
+        due = [moved for due_us, moved in self._waiting if due_us <= now]
+        self._waiting = [waiting for waiting in self._waiting if waiting[0] > now]
+        for moved in due:
+            if not moved.done():
+                moved.set_result(None)
         self.exchange.persist_clock()
         return now
 
@@ -246,6 +338,14 @@ class Ports:
                 self.step(target)
                 await asyncio.sleep(0)
             await asyncio.sleep(min(0.05, 0.5 / speed))
+
+
+def _response(answer: Response) -> web.Response:
+    response = web.Response(status=answer.status, body=answer.content)
+    response.headers["content-type"] = answer.content_type
+    for name, value in answer.headers.items():
+        response.headers[name] = value
+    return response
 
 
 async def _opened(port: int, open_port: Callable[[Environment, int], Any], environment: Environment) -> int:

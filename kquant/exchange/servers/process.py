@@ -28,6 +28,8 @@ from kquant.exchange.core.state import (
     market_identity,
     opening_account,
 )
+from kquant.exchange.faults import FaultBook
+from kquant.exchange.servers.fault_options import HELP, FaultsAction
 from kquant.exchange.servers.ports import PortError, PortNumbers, Ports
 from kquant.exchange.servers.store import ClockFile, SqliteStore, StoreError
 
@@ -63,6 +65,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--holdings", type=int, default=6)
     parser.add_argument("--lock-wait", type=float, default=15.0, help="wall seconds to wait for an exchange that ends")
     parser.add_argument("--linger", type=int, default=0, help="market seconds an app key stays taken after a loss")
+    parser.add_argument("--faults", action=FaultsAction, default=[], metavar="SPEC", help=HELP)
     return parser.parse_args(arguments)
 
 
@@ -186,7 +189,7 @@ async def _serve(options: argparse.Namespace) -> None:
         market.write_research(partial)
         partial.replace(research)
     about = _about(market)
-    ports = Ports(exchange, options.speed, {"market": about})
+    ports = Ports(exchange, options.speed, {"market": about}, faults=FaultBook(options.faults))
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):  # Windows has none: there the end of stdin is the sign
