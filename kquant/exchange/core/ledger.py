@@ -5,137 +5,55 @@ must be durable before anybody is told. Amounts are won, quantities shares, time
 Source: kis-protocol.md 4.5, 4.6, 5.5.
 """
 
-from typing import Literal, NamedTuple
+import datetime as dt
+from collections.abc import Iterable
+from typing import Final
 
-import msgspec
-from msgspec import Struct
+from kquant.exchange.core.books import (
+    Cash,
+    Changes,
+    Fill,
+    LedgerState,
+    Order,
+    OrderRequest,
+    Position,
+    Refusal,
+    Shortage,
+    Side,
+)
+from kquant.exchange.core.rules import CostRates, cost_rates
 
-from kquant.exchange.core.rules import CostRates
+__all__ = ["Cash", "Changes", "Fill", "Ledger", "LedgerState", "Order", "Position", "Refusal", "Shortage", "Side"]
 
-Side = Literal["buy", "sell"]
-Request = Literal["new", "revise", "cancel"]
-
-
-class Order(Struct, kw_only=True):
-    """One order or one revise/cancel request; `qty = filled + cancelled + rejected + expired + leaves`."""
-
-    no: int
-    origin: int = 0
-    """The order number this request revises or cancels, 0 for a new order."""
-    request: Request = "new"
-    side: Side
-    code: str
-    name: str
-    kind: str
-    """The security kind (`etf` …), which decides the sell tax."""
-    division: Literal["00", "01"]
-    """ORD_DVSN: 00 limit, 01 market."""
-    qty: int
-    price: int
-    """Limit price; 0 for a market order."""
-    reserve_price: int
-    """Won a share held back while a buy is open: the limit price, or the upper limit for a market order."""
-    second: int
-    filled: int = 0
-    amount: int = 0
-    cancelled: int = 0
-    rejected: int = 0
-    expired: int = 0
-    commission: int = 0
-    tax: int = 0
-
-    @property
-    def leaves(self) -> int:
-        """Shares still open."""
-        return self.qty - self.filled - self.cancelled - self.rejected - self.expired
-
-
-class Fill(Struct, frozen=True, kw_only=True):
-    """One execution of one order; `commission` and `tax` are what this fill added to the order's costs."""
-
-    no: int
-    order_no: int
-    second: int
-    side: Side
-    code: str
-    qty: int
-    price: int
-    commission: int
-    tax: int
-
-
-class Position(Struct, kw_only=True):
-    """Shares held of one stock and what they cost (won, without fees)."""
-
-    code: str
-    name: str
-    qty: int
-    cost: int
-    opening_qty: int = 0
-    bought: int = 0
-    sold: int = 0
-    realised: int = 0
-    """Proceeds minus average cost of what was sold today, before fees and tax."""
-
-
-class Cash(Struct, kw_only=True):
-    """Cash in won: `settled` is D+0; what today's fills add and take settles on D+2."""
-
-    settled: int
-    bought: int = 0
-    sold: int = 0
-    fees: int = 0
-    taxes: int = 0
-
-    @property
-    def d2(self) -> int:
-        """Cash after today's trades settle; sale proceeds may be used for buying at once."""
-        return self.settled - self.bought + self.sold - self.fees - self.taxes
-
-
-class Refusal(NamedTuple):
-    """Why the ledger refuses: KIS's rt_cd, msg_cd and msg1."""
-
-    rt_cd: str
-    msg_cd: str
-    msg1: str
-
-
-class Changes(NamedTuple):
-    """What changed since the last take, each row whole and in its newest state."""
-
-    orders: tuple[Order, ...]
-    fills: tuple[Fill, ...]
-    positions: tuple[Position, ...]
-    cash: Cash | None
-
-    def __bool__(self) -> bool:
-        return bool(self.orders or self.fills or self.positions or self.cash)
-
-
-class LedgerState(Struct, kw_only=True):
-    """The whole ledger, as a store loads it."""
-
-    cash: Cash
-    orders: list[Order] = msgspec.field(default_factory=list)
-    fills: list[Fill] = msgspec.field(default_factory=list)
-    positions: list[Position] = msgspec.field(default_factory=list)
+FIRST_NO: Final = 1_001
+"""The first order number of a day."""
+DAYS_LISTED_EMPTY: Final = 2
+"""A position stays listed for this many days after its last share was sold."""
 
 
 class Ledger:
     """The account's books. Callers check prices and hours; the ledger checks cash and shares."""
 
-    def __init__(self, state: LedgerState, rates: CostRates) -> None:
+    def __init__(self, state: LedgerState, rates: CostRates, day: dt.date | None = None) -> None:
         self.cash = state.cash
         self.rates = rates
+        self.day = day
         self.orders: dict[int, Order] = {order.no: order for order in state.orders}
         self.fills: list[Fill] = list(state.fills)
-        self.positions: dict[str, Position] = {position.code: position for position in state.positions}
+        self.positions: dict[str, Position] = {
+            position.code: position for position in state.positions if position.days_empty <= DAYS_LISTED_EMPTY
+        }
+        self.past: list[Order] = list(state.past)
         self.open: dict[str, dict[int, Order]] = {}
+        """By code: new and revised orders with shares open, those on their way to the exchange included."""
+        self.underway: dict[int, Order] = {}
+        """Revise and cancel requests that have not taken effect yet."""
         for order in self.orders.values():
-            if order.leaves > 0 and order.request != "cancel":
+            if order.due and order.request != "new":
+                self.underway[order.no] = order
+            elif order.leaves > 0:
                 self.open.setdefault(order.code, {})[order.no] = order
-        self._last_no = max(self.orders, default=1_000)
+        self._last_no = max(self.orders, default=FIRST_NO - 1)
         self._orders: dict[int, Order] = {}
         self._positions: dict[str, Position] = {}
         self._fills: list[Fill] = []
@@ -143,16 +61,20 @@ class Ledger:
 
     # -- questions ------------------------------------------------------------------------------------------
 
+    @property
+    def state(self) -> LedgerState:
+        """The whole ledger as a store keeps it."""
+        return LedgerState(
+            cash=self.cash,
+            orders=list(self.orders.values()),
+            fills=list(self.fills),
+            positions=list(self.positions.values()),
+            past=list(self.past),
+        )
+
     def reserved(self) -> int:
         """Won held back for open buys, their commission included."""
-        return sum(
-            order.leaves * order.reserve_price
-            + self.rates.commission_on(order.amount + order.leaves * order.reserve_price)
-            - order.commission
-            for orders in self.open.values()
-            for order in orders.values()
-            if order.side == "buy"
-        )
+        return sum(self._held(order) for orders in self.open.values() for order in orders.values())
 
     def available_cash(self) -> int:
         """Won that a new buy may use."""
@@ -176,87 +98,150 @@ class Ledger:
             qty -= 1
         return qty
 
+    def changeable(self, order: Order) -> int:
+        """Shares of *order* that a revise or cancel may still touch: what is open and not asked for already."""
+        asked = sum(
+            order.leaves if request.everything else request.qty
+            for request in self.underway.values()
+            if request.origin == order.no
+        )
+        return max(order.leaves - asked, 0) if order.request != "cancel" and not self._is_request(order) else 0
+
     # -- requests -------------------------------------------------------------------------------------------
 
-    def check(self, side: Side, code: str, qty: int, reserve_price: int) -> Refusal | None:
-        """Return why cash or shares do not allow the order, or None."""
+    def check(self, side: Side, code: str, qty: int, reserve_price: int) -> Shortage | None:
+        """Return which cash or shares the order lacks, or None."""
         if side == "sell":
             sellable = self.sellable(code)
-            if qty > sellable:
-                return Refusal("7", "APBK0400", f"주문 가능한 수량을 초과했습니다. (가능수량 {sellable})")
-            return None
+            return Shortage("shares", sellable) if qty > sellable else None
         needed = qty * reserve_price
         needed += self.rates.commission_on(needed)
         available = self.available_cash()
-        if needed > available:
-            return Refusal("7", "APBK0919", f"주문가능금액을 초과했습니다. (주문가능금액 {available})")
-        return None
+        return Shortage("cash", available) if needed > available else None
+
+    def check_revision(self, order: Order, qty: int, reserve_price: int) -> Shortage | None:
+        """Return which cash is missing for moving *qty* open shares of *order* to another price, or None."""
+        if order.side == "sell":
+            return None
+        rest = order.leaves - qty
+        kept = rest * order.reserve_price
+        kept += self.rates.commission_on(order.amount + kept) - order.commission
+        moved = qty * reserve_price
+        moved += self.rates.commission_on(moved)
+        available = self.available_cash()
+        return Shortage("cash", available) if kept + moved - self._held(order) > available else None
 
     def place(self, order: Order) -> Order:
         """Enter *order* (its number is given here) and return it."""
-        order.no = self._next_no()
+        self._last_no += 1
+        order.no = self._last_no
+        order.day = f"{self.day:%Y%m%d}" if self.day is not None else ""
         self.orders[order.no] = order
-        if order.leaves > 0 and order.request != "cancel":
+        if self._is_request(order):
+            self.underway[order.no] = order
+        elif order.leaves > 0:
             self.open.setdefault(order.code, {})[order.no] = order
         self._orders[order.no] = order
         return order
 
-    def cancel(self, order: Order, qty: int, second: int) -> Order:
-        """Cancel *qty* shares of an open *order* and return the cancel request's own row."""
-        self._take_off(order, qty)
+    def ask(
+        self,
+        order: Order,
+        request: OrderRequest,
+        qty: int,
+        second: int,
+        *,
+        due: int,
+        everything: bool,
+        division: str | None = None,
+        price: int | None = None,
+        stop_price: int = 0,
+    ) -> Order:
+        """Enter a request to revise or cancel *qty* shares of *order*; `confirm` or `refuse` settles it."""
         return self.place(
             Order(
                 no=0,
                 origin=order.no,
-                request="cancel",
+                request=request,
                 side=order.side,
                 code=order.code,
                 name=order.name,
                 kind=order.kind,
-                division=order.division,
+                division=order.division if division is None else division,
                 qty=qty,
-                price=order.price,
+                price=order.price if price is None else price,
                 reserve_price=0,
                 second=second,
-                cancelled=qty,
+                venue=order.venue,
+                channel=order.channel,
+                stop_price=stop_price,
+                due=max(due, 1),
+                everything=everything,
             )
         )
 
-    def revise(
-        self, order: Order, qty: int, price: int, division: Literal["00", "01"], reserve_price: int, second: int
-    ) -> Order:
-        """Move *qty* open shares of *order* to a new order at *price* and return that one."""
-        self._take_off(order, qty)
-        return self.place(
-            Order(
-                no=0,
-                origin=order.no,
-                request="revise",
-                side=order.side,
-                code=order.code,
-                name=order.name,
-                kind=order.kind,
-                division=division,
-                qty=qty,
-                price=price,
-                reserve_price=reserve_price,
-                second=second,
-            )
-        )
+    def confirm(self, request: Order, reserve_price: int = 0) -> bool:
+        """Let a revise or cancel take effect on what is still open; False (and refused) when nothing is.
+
+        A revise goes on as an order of its own at its price, holding *reserve_price* a share if it buys.
+        """
+        order = self.orders[request.origin]
+        qty = order.leaves if request.everything else min(request.qty, order.leaves)
+        if qty == 0:
+            self.refuse(request)
+            return False
+        order.cancelled += qty
+        self.settle(order)
+        del self.underway[request.no]
+        request.qty, request.due = qty, 0
+        if request.request == "cancel":
+            request.cancelled = qty
+        else:
+            request.reserve_price = reserve_price if request.side == "buy" else 0
+            self.open.setdefault(request.code, {})[request.no] = request
+        self._orders[request.no] = request
+        return True
+
+    def refuse(self, request: Order) -> None:
+        """The exchange refuses a request to revise or cancel: the order it meant lives on."""
+        del self.underway[request.no]
+        request.due, request.rejected = 0, request.qty
+        self._orders[request.no] = request
 
     def reject(self, order: Order) -> None:
         """The exchange refuses all that is open of *order*."""
         order.rejected += order.leaves
-        self._close(order)
+        self.settle(order)
 
-    def expire_all(self) -> list[Order]:
-        """End every open day order (after the close) and return those that ended."""
-        ended = [order for orders in self.open.values() for order in orders.values()]
+    def drop(self, order: Order) -> int:
+        """Cancel all that is open of *order* by its own terms (IOC, FOK) and return how much that was."""
+        dropped = order.leaves
+        order.cancelled += dropped
+        self.settle(order)
+        return dropped
+
+    def expire(self, orders: Iterable[Order]) -> list[Order]:
+        """End open day orders and return those that ended."""
+        ended = [order for order in orders if order.leaves > 0]
         for order in ended:
             order.expired += order.leaves
-            self._orders[order.no] = order
-        self.open.clear()
+            self.settle(order)
         return ended
+
+    def expire_all(self) -> list[Order]:
+        """End every open day order and refuse what is underway; return the orders that ended."""
+        for request in list(self.underway.values()):
+            self.refuse(request)
+        return self.expire([order for orders in self.open.values() for order in orders.values()])
+
+    def settle(self, order: Order) -> None:
+        """Remember that *order* changed; one with nothing open leaves the open orders."""
+        self._orders[order.no] = order
+        if order.leaves == 0:
+            orders = self.open.get(order.code, {})
+            orders.pop(order.no, None)
+            if not orders:
+                self.open.pop(order.code, None)
 
     def fill(self, order: Order, qty: int, price: int, second: int) -> Fill:
         """Execute *qty* shares of *order* at *price*; costs are charged on the order's cumulative amount."""
@@ -285,8 +270,41 @@ class Ledger:
         )
         self.fills.append(done)
         self._fills.append(done)
-        self._close(order)
+        self.settle(order)
         return done
+
+    # -- days -----------------------------------------------------------------------------------------------
+
+    def next_day(self, day: dt.date) -> None:
+        """End the day and begin *day*: orders expire, figures become yesterday's, cash moves on, numbers restart.
+
+        The whole `state` changes: a store writes it anew instead of `take_changes`.
+        """
+        if self.day is not None and day <= self.day:
+            raise ValueError(f"{day} does not follow {self.day}: name a later trading day")
+        self.expire_all()
+        for order in self.orders.values():
+            order.day = order.day or (f"{self.day:%Y%m%d}" if self.day is not None else "")
+        self.past += self.orders.values()
+        self.orders, self.fills = {}, []
+        self._last_no = FIRST_NO - 1
+        for position in list(self.positions.values()):
+            position.bought_before, position.sold_before = position.bought, position.sold
+            position.opening_qty, position.bought, position.sold, position.realised = position.qty, 0, 0, 0
+            position.days_empty = 0 if position.qty else position.days_empty + 1
+            if position.days_empty > DAYS_LISTED_EMPTY:
+                del self.positions[position.code]
+        cash = self.cash
+        self.cash = Cash(
+            settled=cash.settled + cash.unsettled,
+            unsettled=cash.today,
+            bought_before=cash.bought,
+            sold_before=cash.sold,
+            costs_before=cash.fees + cash.taxes,
+        )
+        self.day, self.rates = day, cost_rates(day)
+        self._orders, self._fills = {}, []
+        self._positions, self._cash_changed = dict(self.positions), True
 
     def take_changes(self) -> Changes:
         """Return what changed since the last call; the caller makes it durable before telling anybody."""
@@ -301,29 +319,22 @@ class Ledger:
 
     # -- helpers --------------------------------------------------------------------------------------------
 
-    def _next_no(self) -> int:
-        self._last_no += 1
-        return self._last_no
+    @staticmethod
+    def _is_request(order: Order) -> bool:
+        return order.request != "new" and order.due > 0
 
-    def _take_off(self, order: Order, qty: int) -> None:
-        if not 0 < qty <= order.leaves:
-            raise ValueError(f"order {order.no} has {order.leaves} open shares, not {qty}")
-        order.cancelled += qty
-        self._close(order)
-
-    def _close(self, order: Order) -> None:
-        self._orders[order.no] = order
-        if order.leaves == 0:
-            orders = self.open.get(order.code, {})
-            orders.pop(order.no, None)
-            if not orders:
-                self.open.pop(order.code, None)
+    def _held(self, order: Order) -> int:
+        if order.side == "sell" or order.leaves == 0:
+            return 0
+        rest = order.leaves * order.reserve_price
+        return rest + self.rates.commission_on(order.amount + rest) - order.commission
 
     def _book(self, order: Order, qty: int, price: int) -> None:
         position = self.positions.get(order.code)
         if position is None:
             position = Position(code=order.code, name=order.name, qty=0, cost=0)
             self.positions[order.code] = position
+        position.days_empty = 0
         if order.side == "buy":
             position.qty += qty
             position.cost += qty * price

@@ -1,0 +1,112 @@
+"""A day's sessions as dated tables: opening and closing times, what is taken when, when orders end.
+
+Times are KST seconds of the day, windows include their first second and exclude their last.
+Source: kis-protocol.md 5.1 (sessions from 2026-09-14), 5.3 (limits of the after-market).
+"""
+
+import datetime as dt
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from kquant.exchange.core.order_types import SINGLE_PRICE_ENDED, Session
+from kquant.exchange.core.rules import CLOSING_AUCTION_S, OPENING_AUCTION_S, RANDOM_END_S, tick_size
+
+DayPhase = Literal["closed", "opening", "continuous", "vi", "closing", "post_close", "after", "halted"]
+Window = tuple[int, int]
+
+OPEN_S: Final = 9 * 3_600
+CLOSE_S: Final = 15 * 3_600 + 1_800
+_HOUR: Final = 3_600
+_SHIFTS: Final = {
+    # The first trading day of a year opens an hour late, its close is the usual one.
+    dt.date(2025, 1, 2): (_HOUR, 0),
+    dt.date(2026, 1, 2): (_HOUR, 0),
+    # On the college entrance exam's day the whole session moves by an hour.
+    dt.date(2025, 11, 13): (_HOUR, _HOUR),
+    dt.date(2026, 11, 19): (_HOUR, _HOUR),
+}
+NXT_MAIN_AFTER_S: Final = 30
+"""NXT's main market begins this long after KRX's open."""
+
+
+def open_and_close(day: dt.date) -> Window:
+    """Return KRX's opening and closing second on *day*."""
+    later_open, later_close = _SHIFTS.get(day, (0, 0))
+    return OPEN_S + later_open, CLOSE_S + later_close
+
+
+class Hours(Struct, frozen=True, kw_only=True):
+    """The sessions of one day: morning ones move with the open, evening ones with the close."""
+
+    open: int
+    close: int
+    pre_open: Window
+    """Trading at the previous close (type 05)."""
+    opening_from: int
+    closing_from: int
+    post_close: Window
+    """Trading at the closing price (type 06); its orders are taken from the close on."""
+    after: Window | None
+    """KRX's after-market (types 41-47), from 2026-09-14 on."""
+    nxt: Window
+    """NXT's day, from its pre-market to the end of its after-market."""
+
+    def phase(self, second: int) -> DayPhase:
+        """Return the phase of every stock without a halt or an interruption; the close may come 30 seconds late."""
+        if second < self.opening_from:
+            return "closed"
+        if second < self.open:
+            return "opening"
+        if second < self.closing_from:
+            return "continuous"
+        if second <= self.close + RANDOM_END_S:
+            return "closing"
+        if self.post_close[0] <= second < self.post_close[1]:
+            return "post_close"
+        return "after" if self.after is not None and self.after[0] <= second < self.after[1] else "closed"
+
+    def takes(self, session: Session, second: int) -> bool:
+        """Return whether orders of *session* are taken at *second*."""
+        window = {
+            "pre_open": self.pre_open,
+            "regular": (self.opening_from, self.close),
+            "post_close": (self.close, self.post_close[1]),
+            "after": self.after if self.after is not None else (0, 0),
+        }[session]
+        return window[0] <= second < window[1]
+
+    def ends(self, session: Session) -> int:
+        """Return the second after which unfilled orders of *session* have expired."""
+        return {
+            "pre_open": self.pre_open[1],
+            "regular": self.close + RANDOM_END_S,
+            "post_close": self.post_close[1],
+            "after": self.after[1] if self.after is not None else self.close,
+        }[session]
+
+
+def hours_of(day: dt.date, open_second: int, close_second: int) -> Hours:
+    """Return the sessions of a *day* whose regular session is given."""
+    after = (close_second + 1_800, close_second + 1_800 + 4 * _HOUR)
+    return Hours(
+        open=open_second,
+        close=close_second,
+        pre_open=(open_second - 1_800, open_second - 1_200),
+        opening_from=open_second - OPENING_AUCTION_S,
+        closing_from=close_second - CLOSING_AUCTION_S,
+        post_close=(close_second + 600, close_second + 1_800),
+        after=after if day >= SINGLE_PRICE_ENDED else None,
+        nxt=(open_second - _HOUR, after[1]),
+    )
+
+
+def limits_around(close: int, kind: str) -> Window:
+    """Return the lowest and highest price of the after-market: 30 % around *close*, truncated to its tick."""
+    tick = tick_size(close, kind)
+    reach = close * 3 // 10 // tick * tick
+    lower, upper = close - reach, close + reach
+    # A bound in another price band may be off that band's grid: it is drawn inwards.
+    return -(-lower // tick_size(lower, kind)) * tick_size(lower, kind), upper // tick_size(upper, kind) * tick_size(
+        upper, kind
+    )
