@@ -1,28 +1,33 @@
 """The market desk: one thread's gateway between the feed, the tape, the market fold and the journal.
 
 Everything that reaches the fold goes on the tape first, in the order applied: frames, REST prices, second marks,
-connection epochs, and a mark for every control event with its seq. What the fold reports becomes events in stream
+connection epochs, and a mark for every control event with its seq. A frame that the guards do not believe lies there as
+`rejected` and goes no further, so a replay need not ask them again. What the fold reports becomes events in stream
 `market`; the tape is flushed up to a fact's place before the fact is appended. Not thread-safe: it lives on one loop,
 other threads hand their input over with `call_soon_threadsafe`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
 import msgspec
 
 from kquant.events.base import Event, Recorded
+from kquant.events.day import AlertRaised
 from kquant.events.market import BarsClosed, MarketStatusChanged
+from kquant.gateways.kis.guards import Guards, Quarantine, Reason, Verdict
 from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.journal.tape import Tape, TapeRecord
+from kquant.market.board import NO_EPOCH
 from kquant.market.fold import CONTROL_NAMES, Derived, MarketFold, replay_into
 from kquant.market.records import Record, RestPrice
-from kquant.values import Epoch, Micros, Seq
+from kquant.values import Epoch, Krw, Micros, Seq, Symbol
 
 STREAM = "market"
+FEED = "feed"
 REJECTED_CHARS = 65_536
 """As much of a frame that was not believed is kept."""
 
@@ -61,6 +66,8 @@ class MarketDesk:
         self._call_soon = call_soon
         self._changed = changed
         self._on_fatal = on_fatal
+        self._guards = Guards()
+        self._quarantine = Quarantine()
         self._cursor = Seq(0)
         self._pending = 0
 
@@ -84,6 +91,9 @@ class MarketDesk:
                 known = caused_by in answered
             if not known:
                 missing.append(derived)
+        for fact in facts[: self._cursor]:
+            self._guards.learn(fact)
+        self._guards.floors(self.fold.floors())
         self._report(missing)
 
     def _marking(self, records: Iterable[TapeRecord]) -> Iterable[TapeRecord]:
@@ -101,21 +111,57 @@ class MarketDesk:
         while facts := self._journal.read(self._cursor):
             for fact in facts:
                 self._cursor = fact.seq
+                self._guards.learn(fact)
                 if fact.name in CONTROL_NAMES:
                     self._control(fact)
         self._changed()
 
-    def frame(self, text: str, records: Sequence[Record]) -> int:
-        """Take one data frame with its decoded records; return its place in the tape."""
+    def frame(self, text: str, records: Sequence[Record]) -> int | None:
+        """Take one data frame with its decoded records; return its place in the tape, None if it is not believed."""
         at = self._clock.now()
+        verdict = self._guards.check(records, at)
+        if verdict is not None and not self._believed(verdict, text, at):
+            return None
         place = self._tape.append("frame", at, text.encode())
         self._report(self.fold.apply_records(records, at, place))
         return place
 
-    def reject(self, text: str, reason: str) -> int:
-        """Keep a frame that is not believed on the tape, where the fold never sees it; return its place."""
-        kept = text[:REJECTED_CHARS]
-        return self._tape.append("rejected", self._clock.now(), f"{reason}\n{kept}".encode(errors="replace"))
+    def reject(self, text: str, reason: Reason) -> None:
+        """Keep a text that is no data frame at all on the tape, and count it."""
+        self._guards.reject(reason)
+        self._quarantined(text, reason, self._clock.now())
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """How many frames were not believed, by reason."""
+        return self._guards.counts
+
+    def limits(self, code: Symbol, lower: Krw, upper: Krw) -> None:
+        """Take a stock's limits of the day as the broker tells them (won); 0 for none."""
+        self._guards.limits(code, lower, upper)
+
+    def _believed(self, verdict: Verdict, text: str, at: Micros) -> bool:
+        """Do what a verdict says beside the frame itself; tell whether the frame is believed."""
+        if verdict.alert:
+            self._alert(verdict.alert)
+        if verdict.refloor is not None:
+            self._tape.append("refloor", at, verdict.refloor.encode())
+            self.fold.refloor(verdict.refloor)
+        if verdict.reason is None:
+            return True
+        self._quarantined(text, verdict.reason, at)
+        return False
+
+    def _quarantined(self, text: str, reason: Reason, at: Micros) -> None:
+        """Keep a frame that is not believed on the tape, where the fold never sees it."""
+        self._tape.append("rejected", at, f"{reason}\n{text[:REJECTED_CHARS]}".encode(errors="replace"))
+        alert = self._quarantine.note(reason, self._guards.counts, at)
+        if alert:
+            self._alert(alert)
+
+    def _alert(self, text: str) -> None:
+        # Not in stream `market`: what stands there is derived from the tape, and guards are no part of that.
+        self._append(AlertRaised(level="warning", text=text), None, FEED)
 
     def price(self, price: RestPrice) -> None:
         """Take one price asked over REST."""
@@ -139,12 +185,14 @@ class MarketDesk:
     def epoch_begin(self, epoch: Epoch) -> None:
         """A connection begins."""
         at = self._clock.now()
+        self._guards.epoch(epoch)
         place = self._tape.append("epoch_begin", at, str(epoch).encode())
         self._report(self.fold.epoch_begin(epoch, at, place))
 
     def epoch_end(self, epoch: Epoch) -> None:
         """A connection ended."""
         at = self._clock.now()
+        self._guards.epoch(NO_EPOCH)
         place = self._tape.append("epoch_end", at, str(epoch).encode())
         self._report(self.fold.epoch_end(epoch, at, place))
 
@@ -165,9 +213,9 @@ class MarketDesk:
         for event, _, caused_by in batch:
             self._append(event, caused_by)
 
-    def _append(self, event: Event, caused_by: Seq | None) -> None:
+    def _append(self, event: Event, caused_by: Seq | None, stream: str = STREAM) -> None:
         self._pending += 1
-        future = self._journal.append(STREAM, [event], by="market", caused_by=caused_by)
+        future = self._journal.append(stream, [event], by="market", caused_by=caused_by)
         future.add_done_callback(lambda done: self._call_soon(lambda: self._appended(done)))
 
     def _appended(self, future: Future[tuple[Recorded, ...]]) -> None:

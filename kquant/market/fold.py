@@ -37,7 +37,7 @@ from kquant.market.board import (
 )
 from kquant.market.records import Book, MarketStatus, ProgramTrade, Record, RestPrice, Trade
 from kquant.market.triggers import Armed, arm, holds, trailing_high
-from kquant.values import MINUTE_US, Epoch, KquantError, Krw, Micros, Seq, Symbol, TriggerId
+from kquant.values import MINUTE_US, Epoch, KquantError, Krw, Micros, Seq, Shares, Symbol, TriggerId
 
 Derived = tuple[Event, int, Seq | None]
 """(event, place in the tape, seq of what it answers)."""
@@ -142,6 +142,10 @@ class MarketFold:
             case _:
                 pass
         return out
+
+    def floors(self) -> dict[Symbol, Shares]:
+        """Return the day's shares of each stock's last believed trade in its epoch; stocks without one are left out."""
+        return {code: Shares(line.floor) for code, line in self._lines.items() if line.floor}
 
     def refloor(self, code: Symbol) -> None:
         """Believe the stock's next day's volume even if it is lower: the one believed before was wrong."""

@@ -19,6 +19,7 @@ from kquant.gateways.kis.session import FeedSession
 from kquant.gateways.kis.wire import decode
 from kquant.gateways.market import MarketDesk
 from kquant.journal import MemoryJournal, MemoryTape
+from kquant.testing.facts import clock as kst
 from kquant.values import SECOND_US, Epoch, Micros, Symbol
 from tests.gateways_kis.test_session_scenarios import ack
 from tests.gateways_kis.test_wire import TRADE_47
@@ -105,7 +106,7 @@ async def broker():
 
 @pytest.fixture
 async def room(broker):
-    clock = SteppedClock(Micros(1_000_000_000))
+    clock = SteppedClock(kst("15:08:00", "2026-09-14"))
     made = Room(broker.url, MemoryJournal(clock.now), clock, MemoryTape())
     await asyncio.to_thread(made.feed.start)
     yield made
@@ -181,7 +182,7 @@ async def test_a_notice_registration_without_an_answer_ends_the_connection_and_s
 
 
 async def test_an_approval_key_that_cannot_be_had_is_one_failed_attempt(broker):
-    clock = SteppedClock(Micros(1_000_000_000))
+    clock = SteppedClock(kst("15:08:00", "2026-09-14"))
     room = Room(broker.url, MemoryJournal(clock.now), clock, MemoryTape())
     room.approval_errors.append(KisRefused("EGW00133", "once a minute", 403))
     await asyncio.to_thread(room.feed.start)
@@ -197,7 +198,7 @@ async def test_an_approval_key_that_cannot_be_had_is_one_failed_attempt(broker):
 
 
 async def test_an_unknown_approval_key_is_renewed_at_the_next_attempt(broker):
-    clock = SteppedClock(Micros(1_000_000_000))
+    clock = SteppedClock(kst("15:08:00", "2026-09-14"))
     room = Room(broker.url, MemoryJournal(clock.now), clock, MemoryTape())
     answer, broker.answer = broker.answer, lambda tr_id, key: ack(tr_id, key, "OPSP0011")
     await asyncio.to_thread(room.feed.start)

@@ -15,11 +15,12 @@ from kquant.gateways.market import MarketDesk
 from kquant.journal import MemoryJournal, MemoryTape
 from kquant.market.fold import derive
 from kquant.market.records import RestPrice
+from kquant.testing.facts import clock as kst
 from kquant.values import MINUTE_US, SECOND_US, BasisPoints, Epoch, Krw, Micros, Shares, Symbol, TriggerId
 from tests.gateways_kis.test_wire import TRADE_47
 
 CODE = Symbol("005930")
-START = 1_000 * MINUTE_US
+START = kst("15:08:00", "2026-09-14")
 
 
 class Room:

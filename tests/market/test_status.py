@@ -11,7 +11,10 @@ from kquant.replay.market import verify_market
 from kquant.values import Epoch, Micros, Symbol
 from tests.gateways.test_market_desk import CODE, START, Room
 
-WANTED = RegisterWanted(code=CODE, channel="trades", priority=1, epoch=Epoch(1), valid_until=Micros(START))
+WANTED = [
+    RegisterWanted(code=CODE, channel=channel, priority=1, epoch=Epoch(1), valid_until=Micros(START))
+    for channel in ("trades", "status")
+]
 
 
 def status(vi: str = "N", halted: str = "N", code: str = CODE) -> str:
@@ -24,7 +27,7 @@ def frame(*records: str) -> str:
 
 def play(room: Room, *frames: str) -> list[MarketStatusChanged]:
     room.desk.epoch_begin(Epoch(1))
-    room.journal.append("slots", [WANTED], by="x").result()
+    room.journal.append("slots", WANTED, by="x").result()
     room.settle()
     for text in frames:
         room.desk.frame(text, decode(text))
@@ -34,7 +37,7 @@ def play(room: Room, *frames: str) -> list[MarketStatusChanged]:
 
 def test_a_status_is_told_when_it_changes_and_not_when_it_is_repeated_kis_protocol_3_5() -> None:
     told = play(Room(), frame(status()), frame(status()), frame(status(vi="Y")), frame(status()))
-    assert [(one.code, one.vi, one.place) for one in told] == [(CODE, False, 3), (CODE, True, 5), (CODE, False, 6)]
+    assert [(one.code, one.vi, one.place) for one in told] == [(CODE, False, 4), (CODE, True, 6), (CODE, False, 7)]
 
 
 def test_the_last_of_a_stocks_records_in_a_frame_counts() -> None:
@@ -45,7 +48,7 @@ def test_the_last_of_a_stocks_records_in_a_frame_counts() -> None:
 def test_a_status_of_a_stock_nobody_asked_for_is_not_believed() -> None:
     room = Room()
     assert play(room, frame(status(code=Symbol("000660")))) == []
-    assert room.desk.fold.rejected["code"] == 1
+    assert room.desk.rejected == {"code": 1}
 
 
 def test_statuses_come_again_from_the_tape_and_are_not_recorded_twice_by_a_new_process() -> None:

@@ -326,14 +326,18 @@ class KisFeed:
             match output:
                 case Data(text=text, records=records, first=first):
                     place = self.desk.frame(text, records)
-                    if first:
-                        self.desk.flush()
+                    if not first:
+                        continue
+                    if place is None:
+                        self._session.doubted(first)
+                        continue
+                    self.desk.flush()
                     for code, channel in first:
                         self._append(FirstTick(epoch=self._epoch, code=code, channel=channel, place=place), None)
                 case Report(event=event, caused_by=cause):
                     self._append(event, cause)
-                case Rejected(text=text, reason=reason):
-                    self.desk.reject(text, reason)
+                case Rejected(text=text):
+                    self.desk.reject(text, "format")
                 case Broken():
                     broken = output
         return broken

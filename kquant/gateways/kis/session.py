@@ -61,7 +61,6 @@ class Rejected(Struct, frozen=True):
     """A text that should be a data frame and is not."""
 
     text: str
-    reason: str
 
 
 class Broken(Struct, frozen=True):
@@ -195,7 +194,7 @@ class FeedSession:
             if is_notice(text):
                 return [Report(NoticeUnreadable(epoch=self._epoch, reason=str(error)))]
             # A control frame may hold keys: it is counted, and written nowhere.
-            return [] if text.startswith("{") else [Rejected(text, "format")]
+            return [] if text.startswith("{") else [Rejected(text)]
 
     def doubted(self, first: tuple[Key, ...]) -> None:
         """The frame that would have been the first data of these registrations was not believed."""
