@@ -194,12 +194,24 @@ def test_buying_power_for_a_market_order_counts_the_upper_limit(client: Client) 
     assert client.order("buy", "000010", 7_692)["rt_cd"] == "7"
 
 
-def test_minute_bars_are_newest_first_and_never_of_the_future(client: Client) -> None:
+def test_the_newest_minute_shows_the_volume_before_it_until_its_first_trade(client: Client) -> None:
+    """kis-protocol 4.4: a minute without a trade has no bar, the unfinished one copies the bar before."""
     client.exchange.advance(OPEN + 150)
-    minutes = PRICE | {"FID_INPUT_HOUR_1": "153000", "FID_PW_DATA_INCU_YN": "Y", "FID_ETC_CLS_CODE": ""}
+    minutes = PRICE | {"FID_INPUT_HOUR_1": "090200", "FID_PW_DATA_INCU_YN": "Y", "FID_ETC_CLS_CODE": ""}
     rows = client.call("/quotations/inquire-time-itemchartprice", "FHKST03010200", minutes)[1]["output2"]
-    assert [row["stck_cntg_hour"] for row in rows] == ["090200", "090100", "090000"]
-    assert (rows[-1]["cntg_vol"], rows[-1]["stck_oprc"], rows[0]["cntg_vol"]) == ("105", "10000", "0")
+    assert [(row["stck_cntg_hour"], row["cntg_vol"]) for row in rows] == [("090200", "105"), ("090000", "105")]
+    assert (rows[-1]["stck_oprc"], rows[0]["stck_prpr"]) == ("10000", rows[-1]["stck_prpr"])
+
+
+def test_a_future_hour_is_answered_with_copies_of_the_current_price(client: Client) -> None:
+    """kis-protocol 4.4, 6 #22: what a client must clamp."""
+    client.exchange.advance(OPEN + 150)
+    minutes = PRICE | {"FID_INPUT_HOUR_1": "113000", "FID_PW_DATA_INCU_YN": "Y", "FID_ETC_CLS_CODE": ""}
+    rows = client.call("/quotations/inquire-time-itemchartprice", "FHKST03010200", minutes)[1]["output2"]
+    assert [row["stck_cntg_hour"] for row in rows] == [f"11{30 - n:02d}00" for n in range(30)]
+    assert {(row["stck_oprc"], row["stck_hgpr"], row["stck_prpr"], row["cntg_vol"]) for row in rows} == {
+        ("10000", "10000", "10000", "0")
+    }
 
 
 def test_the_calendar_knows_weekends_and_holidays(client: Client) -> None:

@@ -13,10 +13,10 @@ from kquant.exchange.core.layouts import Layout
 from kquant.exchange.core.ledger import Ledger
 from kquant.exchange.core.matching import Matcher
 from kquant.exchange.core.ports import Market
+from kquant.exchange.core.quotations import Quotations
 from kquant.exchange.core.registrations import NOTICES, SessionHub, WsSession
 from kquant.exchange.core.rest import Request, Response
 from kquant.exchange.core.rest_account import Account
-from kquant.exchange.core.rest_quotes import Quotations
 from kquant.exchange.core.rest_reference import Reference
 from kquant.exchange.core.rules import cost_rates
 from kquant.exchange.core.state import Environment, Restored, ServiceOptions, Store, opening_account
@@ -92,7 +92,7 @@ class Service:
             holder=self.options.holder,
             environment=self.environment,
         )
-        quotes = Quotations(market, self._last)
+        quotes = Quotations(market, self._last, hts_id=self.options.hts_id)
         reference = Reference(market, self._last)
         account = Account(
             market,
