@@ -125,7 +125,8 @@ class Matcher:
                 and self._reaches(order, trade.price, trade)
                 and self._is_live(order, trade.second)
             ]
-            orders.sort(key=lambda order: (not self._unpriced(order, trade), _eagerness(order), order.no))
+            # Whoever takes any price comes first, in the order of arrival; then the better price.
+            orders.sort(key=lambda order: (0, 0, order.no) if self._unpriced(order, trade) else _rank(order))
             earned = trade.qty * self._share_bp
             for order in orders:
                 credit = self._credit.get(order.no, 0) + earned
@@ -176,5 +177,5 @@ class Matcher:
         return order.price >= price if order.side == "buy" else order.price <= price
 
 
-def _eagerness(order: Order) -> int:
-    return -order.price if order.side == "buy" else order.price
+def _rank(order: Order) -> tuple[int, int, int]:
+    return 1, -order.price if order.side == "buy" else order.price, order.no
