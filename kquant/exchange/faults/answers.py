@@ -29,6 +29,8 @@ _BALANCE_FIELDS: Final = (
     "expd_dt fltt_rt bfdy_cprs_icdc item_mgna_rt_name grta_rt_name sbst_pric stck_loan_unpr"
 )
 _GHOST: Final = "000020"
+_INVENTED: Final = "0000000000"
+"""The paging key of pages that are none."""
 Body = dict[str, Any]
 
 
@@ -54,6 +56,18 @@ def page(status: int) -> Response:
     title = "Service Temporarily Unavailable" if status == 503 else "Internal Server Error"
     content = _HTML.format(status=status, title=title).encode()
     return Response(status=status, headers={}, content=content, content_type="text/html; charset=utf-8")
+
+
+def without_invented_key(request: Request) -> Request:
+    """Return a call for a page that a fault invented as a call for the first one; any other as it is."""
+    keys = [name for name in request.params if name.startswith("CTX_AREA_NK")]
+    if not any(request.params[name].strip() == _INVENTED for name in keys):
+        return request
+    return structs.replace(
+        request,
+        params={**request.params, **dict.fromkeys(keys, "")},
+        headers={**request.headers, "tr_cont": ""},
+    )
 
 
 def change(fault: Fault, request: Request, response: Response, now: Now, rng: random.Random) -> Response | None:
@@ -249,7 +263,7 @@ def _partial(fault: Fault, request: Request, response: Response, body: Body) -> 
         case "blank_next" if following:
             body[name] = []
     for key in keys:
-        body[key] = ("0" if more else "").ljust(len(str(body[key])))
+        body[key] = (_INVENTED if more else "").ljust(len(str(body[key])))
     tr_cont = ("M" if following else "F") if more else ("E" if following else "D")
     return _with_body(structs.replace(response, headers={**response.headers, "tr_cont": tr_cont}), body)
 

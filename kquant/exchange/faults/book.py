@@ -70,13 +70,15 @@ class FaultBook:
 
     def before(self, service: Service, request: Request, now: Now) -> Before:
         """Return what to do with a call before its effect; the first fault that loses or answers it ends the matter."""
-        verdict = Before()
+        verdict = Before(request=request)
         for active in self._by_hook["before"]:
             if verdict.reply is not None or verdict.lose:
                 break
             if active.fault.params.get("effect", "before") != "before" or not _about_call(active, service, request):
                 continue
-            if active.draw(now):
+            if active.fault.kind == "partial_pages":
+                verdict.request = answers.without_invented_key(verdict.request)
+            elif active.draw(now):
                 active.hits += 1
                 _apply_before(active.fault, request, verdict)
         return verdict

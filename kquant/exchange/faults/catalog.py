@@ -432,10 +432,9 @@ _ACCOUNT: Final = (
         name="partial_pages",
         group="account",
         meaning="a list ends early: half its rows, none, a key that never ends, or a next page that is empty",
-        hooks=("after",),
+        hooks=("before", "after"),
         filters=REST,
         params=(choice("how", "what is wrong", "cut", "empty", "endless", "blank_next"),),
-        count=1,
         path="/trading/inquire-",
     ),
     Kind(

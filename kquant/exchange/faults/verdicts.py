@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from kquant.exchange.core.rest import Response
+from kquant.exchange.core.rest import Request, Response
 
 Service = Literal["real", "paper"]
 Drop = Literal["", "abort", "close"]
@@ -35,8 +35,12 @@ class Session(Protocol):
 
 
 class Before(Struct, kw_only=True):
-    """What to do with a call before its effect. Waits are milliseconds, of the wall and of the market's clock."""
+    """What to do with a call before its effect. Waits are milliseconds, of the wall and of the market's clock.
 
+    request: the call as the exchange is to see it.
+    """
+
+    request: Request
     wall_ms: int = 0
     market_ms: int = 0
     lose: Lose = ""

@@ -180,7 +180,7 @@ class Ports:
             return _response(before.reply)
         if before.reject_order:
             service.desk.reject_next = True
-        answer = service.rest(request, self.wall())
+        answer = service.rest(before.request, self.wall())
         self.flush()
         after = self.faults.after(service.environment, request, answer, self._now())
         await self._delay(after)
