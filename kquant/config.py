@@ -23,7 +23,7 @@ from kquant.values import KquantError
 Tree = dict[str, Any]
 NOT_SETTINGS = frozenset({"KQUANT_SHARED_DATA", "KQUANT_REQUIRE_SHARED_DATA"})
 """Variables of the tests, which say where real market data lies."""
-TABLES = ("ticks.toml", "fees.toml", "calendar.toml", "sessions.toml")
+TABLES = ("ticks.toml", "fees.toml", "calendar.toml", "sessions.toml", "limits.toml")
 
 
 class ConfigError(KquantError):
@@ -91,6 +91,10 @@ def _convert(tree: Tree, origins: Mapping[str, str]) -> Settings:
     dates = [table.since for table in settings.krx.costs]
     if dates != sorted(set(dates)):
         raise ConfigError("krx.costs must ascend by since")
+    for environment in ("real", "paper"):
+        begin = [table.since for table in settings.broker.limits if table.environment == environment]
+        if not begin or begin != sorted(set(begin)):
+            raise ConfigError(f"broker.limits of the {environment} service must be there and ascend by since")
     faults = table_faults(settings.krx)
     if faults:
         raise ConfigError(faults[0])

@@ -166,6 +166,19 @@ class ScheduleSettings(Table, frozen=True, kw_only=True):
     """A run that stays up over nights wakes this long before its first session or job of the day."""
 
 
+class LimitTable(Table, frozen=True, kw_only=True):
+    """How often one key may call a service over REST from `since` on (ISO date). gap_ms: least time between two calls.
+
+    new_key_per_second: of a key's first three days.
+    """
+
+    since: str
+    environment: Literal["real", "paper"]
+    per_second: Annotated[int, Meta(ge=1, le=100)]
+    new_key_per_second: Annotated[int, Meta(ge=1, le=100)]
+    gap_ms: Annotated[int, Meta(ge=0, le=10_000)]
+
+
 class BrokerSettings(Table, frozen=True, kw_only=True):
     """The broker's doors and limits. `{embedded}` hosts are the simulated exchange started by the demo."""
 
@@ -185,6 +198,17 @@ class BrokerSettings(Table, frozen=True, kw_only=True):
     rest_timeout_seconds: Seconds
     order_timeout_seconds: Seconds
     register_gap_ms: Annotated[int, Meta(ge=0, le=5_000)]
+    order_calls_per_second: Annotated[int, Meta(ge=0, le=20)] = 2
+    """Calls of each second that only orders may use, where there is more than one."""
+    key_since: str = ""
+    """ISO date of the app key's issue, where the keys file does not say it; KIS holds a new key to less for three days."""
+    limits: tuple[LimitTable, ...] = (
+        LimitTable(since="2000-01-01", environment="real", per_second=20, new_key_per_second=20, gap_ms=80),
+        LimitTable(since="2000-01-01", environment="paper", per_second=2, new_key_per_second=2, gap_ms=550),
+        LimitTable(since="2026-04-20", environment="real", per_second=18, new_key_per_second=3, gap_ms=80),
+        LimitTable(since="2026-04-20", environment="paper", per_second=1, new_key_per_second=1, gap_ms=1_050),
+    )
+    """`config/limits.toml`; logs written before it existed had these."""
     channels: Literal["krx", "unified", "nxt"] = "krx"
     """Whose market the feed shows: KRX, KRX and NXT in one, or NXT alone."""
 
