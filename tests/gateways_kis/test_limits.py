@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.limits import ORDERS, OTHER, Limiter
+from kquant.gateways.kis.limits import ORDERS, BACKFILL, Limiter
 from kquant.values import SECOND_US, Micros
 
 CALLS = st.lists(st.tuples(st.integers(0, 3 * SECOND_US), st.integers(0, 4)), max_size=40)
@@ -58,7 +58,7 @@ def test_no_second_of_the_clock_sees_more_calls_than_the_budget(per_second, call
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 3), st.lists(st.integers(0, 4), min_size=1, max_size=20))
 def test_those_who_wait_go_by_lane_and_then_by_arrival(per_second, lanes):
-    made = asyncio.run(play(per_second, [(0, OTHER)] * per_second + [(1, lane) for lane in lanes]))
+    made = asyncio.run(play(per_second, [(0, BACKFILL)] * per_second + [(1, lane) for lane in lanes]))
     waited = [(lane, number) for at, lane, number in made if at > 0]
     assert waited == sorted(waited)
 
@@ -67,7 +67,7 @@ async def test_a_caller_who_gave_up_costs_no_turn():
     clock = SteppedClock(Micros(0))
     limiter = Limiter(1, clock)
     await limiter.take(ORDERS)
-    gone, stays = asyncio.create_task(limiter.take(ORDERS)), asyncio.create_task(limiter.take(OTHER))
+    gone, stays = asyncio.create_task(limiter.take(ORDERS)), asyncio.create_task(limiter.take(BACKFILL))
     await turns()
     gone.cancel()
     await turns()

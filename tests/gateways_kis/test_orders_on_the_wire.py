@@ -182,7 +182,7 @@ async def test_a_halt_by_file_stops_buys_and_lets_sells_pass(tmp_path):
 
 async def test_a_halt_during_the_wait_for_the_budget_still_stops_a_buy(tmp_path):
     async with Room(tmp_path, per_second=1) as room:
-        await room.client._limiter.take(ORDERS)
+        await room.client.line.limiter.take(ORDERS)
         room.intend()
         await until(lambda: room.gateway.idle() and room.clock.next_wake() is not None)
         room.halt.set(halted=True)
@@ -194,7 +194,7 @@ async def test_a_halt_during_the_wait_for_the_budget_still_stops_a_buy(tmp_path)
 
 async def test_an_order_that_never_got_its_turn_was_provably_not_sent(tmp_path):
     async with Room(tmp_path, per_second=1) as room:
-        await room.client._limiter.take(ORDERS)
+        await room.client.line.limiter.take(ORDERS)
         room.intend()
         while len(room.journal.read(0)) < 3:
             room.quiet.event.clear()

@@ -18,7 +18,7 @@ from kquant.events.slots import PollingEnded, PollingStarted
 from kquant.exchange.core.rest_reference import master_zip
 from kquant.exchange.market.model import Stock
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.limits import OTHER, Limiter
+from kquant.gateways.kis.limits import BACKFILL, Limiter
 from kquant.gateways.kis.master import parse
 from kquant.gateways.kis.reads import RestGateway
 from kquant.gateways.kis.rest import KisRefused, KisUnreachable
@@ -222,11 +222,11 @@ async def test_polling_asks_as_often_as_wanted_survives_failures_and_a_restart_a
 async def test_a_read_that_waits_for_the_budget_lets_the_stepped_clock_go_on():
     room = Room()
     limiter = Limiter(1, room.clock)
-    await limiter.take(OTHER)
+    await limiter.take(BACKFILL)
     give = room.calls._give
 
     async def limited(name: str, value: Any) -> Any:
-        await limiter.take(OTHER)
+        await limiter.take(BACKFILL)
         return await give(name, value)
 
     room.calls._give = limited  # type: ignore[method-assign]

@@ -1,6 +1,7 @@
 import io
 import json
 import stat
+import time
 import zipfile
 
 import pytest
@@ -99,7 +100,7 @@ async def kis():
     await runner.cleanup()
 
 
-def make_client(url, folder):
+def make_client(url, folder, wall=time.time):
     return RestClient(
         url,
         Secrets("app-key", "app-secret"),
@@ -107,6 +108,7 @@ def make_client(url, folder):
         per_second=15,
         timeout_seconds=5,
         token_file=folder / "token.json",
+        wall=wall,
     )
 
 
@@ -207,8 +209,7 @@ async def test_the_gate_stops_an_order_before_its_first_byte(kis, calls):
 async def test_the_token_is_kept_for_its_owner_only_and_shared_by_the_next_process(kis, client, tmp_path):
     kis.answers(ok(output=PRICE), ok(output=PRICE))
     await KisCalls(client, "12345678-01").price("005930")
-    (file,) = tmp_path.iterdir()
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "token.json").stat().st_mode) == 0o600
     second = make_client(kis.url, tmp_path)
     await second.start()
     await KisCalls(second, "12345678-01").price("005930")
@@ -223,9 +224,18 @@ async def test_a_new_token_is_issued_at_most_once_a_minute(kis, calls):
     assert kis.tokens == 1
 
 
-async def test_the_approval_key_is_kept_until_it_is_renewed(kis, client):
+async def test_the_approval_key_is_kept_until_it_is_renewed_and_issued_once_a_second(kis, tmp_path):
+    """kis-protocol 1.4"""
+    wall = [1_000_000.0]
+    client = make_client(kis.url, tmp_path, wall=lambda: wall[0])
+    await client.start()
     keys = [await client.approval_key(), await client.approval_key(), await client.approval_key(renew=True)]
-    assert keys == ["approval-1", "approval-1", "approval-2"]
+    wall[0] += 2
+    keys += [await client.approval_key(), await client.approval_key(renew=True)]
+    wall[0] += 24 * 3600
+    keys += [await client.approval_key()]
+    await client.close()
+    assert keys == ["approval-1", "approval-1", "approval-1", "approval-1", "approval-2", "approval-3"]
     assert kis.asked[0] == {"grant_type": "client_credentials", "appkey": "app-key", "secretkey": "app-secret"}
 
 
@@ -345,7 +355,7 @@ def test_a_damaged_master_file_is_unreadable(content):
 
 
 def holidays(*rows):
-    return ok(output=[{"bass_dt": day, "bzdy_yn": "Y", "tr_day_yn": "Y", "opnd_yn": opened} for day, opened in rows])
+    return ok(output=[{"bass_dt": day, "bzdy_yn": "Y", "tr_day_yn": "Y", "opnd_yn": opened, "sttl_day_yn": "Y"} for day, opened in rows])
 
 
 @pytest.mark.parametrize(("said", "opens"), [("Y", True), ("N", False)])

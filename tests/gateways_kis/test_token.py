@@ -14,6 +14,8 @@ from aiohttp import web
 from kquant.gateways.clock import SteppedClock
 from kquant.gateways.kis import rest
 from kquant.gateways.kis.calls import KisCalls
+from kquant.gateways.kis.endpoints import ORDER, PRICE
+from kquant.gateways.kis.errors import TokenTooSoon
 from kquant.gateways.kis.rest import KisNotSent, KisRefused, KisUnreachable, KisUnreadable, RestClient, Secrets
 from kquant.values import Micros
 
@@ -79,11 +81,16 @@ def expired_unless(token: str):
 
 
 async def ask(client: RestClient) -> None:
-    await client.get("/uapi/x", "TR", {}, lane=0)
+    await client.get(PRICE, {}, lane=0)
 
 
-def leave_token(tmp_path, **change: Any) -> None:
-    saved = {"token": "token-old", "until": 4e9, "issued": 0.0, **change}
+async def order(client: RestClient) -> None:
+    await client.post_once(ORDER["buy"], {}, lane=0, timeout_seconds=5, gate=lambda: None)
+
+
+def leave_token(tmp_path, client: RestClient, **change: Any) -> None:
+    owner = client.line.auth._owner
+    saved = {"owner": owner, "token": "token-old", "until": 4e9, "issued": 0.0, "asked": 0.0, **change}
     (tmp_path / "token.json").write_bytes(msgspec.json.encode(saved))
 
 
@@ -94,7 +101,7 @@ async def test_many_calls_at_once_fetch_one_token(server, client):
 
 
 async def test_a_token_that_expired_is_renewed_once_for_all_who_saw_it(server, client, tmp_path):
-    leave_token(tmp_path)
+    leave_token(tmp_path, client)
     server.on = expired_unless("token-1")
     await asyncio.gather(*[ask(client) for _ in range(8)])
     assert server.tokens == 1
@@ -102,7 +109,7 @@ async def test_a_token_that_expired_is_renewed_once_for_all_who_saw_it(server, c
 
 
 async def test_a_token_that_stays_refused_is_not_issued_again_and_again(server, client, tmp_path):
-    leave_token(tmp_path)
+    leave_token(tmp_path, client)
     server.on = expired_unless("never")
     for _ in range(3):
         with pytest.raises(KisRefused, match="EGW00123"):
@@ -114,25 +121,27 @@ async def test_a_refused_issue_is_not_repeated_within_the_minute(server, client)
     server.token_answer = lambda: web.json_response(
         {"error_code": "EGW00133", "error_description": "once a minute"}, status=403
     )
+    with pytest.raises(KisRefused, match="EGW00133"):
+        await ask(client)
     for _ in range(3):
-        with pytest.raises(KisRefused, match="EGW00133"):
+        with pytest.raises(TokenTooSoon, match="one token a minute"):
             await ask(client)
     assert server.tokens == 1
 
 
 async def test_an_order_refused_for_its_token_is_not_repeated_but_the_next_call_has_a_new_one(server, client, tmp_path):
-    leave_token(tmp_path)
+    leave_token(tmp_path, client)
     server.on = expired_unless("token-1")
     with pytest.raises(KisRefused, match="EGW00123"):
-        await client.post_once("/uapi/order", "TR", {}, lane=0, timeout_seconds=5, gate=lambda: None)
-    assert server.count("/uapi/order") == 1
-    await client.post_once("/uapi/order", "TR", {}, lane=0, timeout_seconds=5, gate=lambda: None)
+        await order(client)
+    assert server.count(ORDER["buy"].path) == 1
+    await order(client)
     assert server.tokens == 1
 
 
 @pytest.mark.parametrize("change", [{"token": 7}, {"until": "soon"}, {"issued": None}, {"until": []}])
 async def test_a_damaged_token_file_is_replaced(server, client, tmp_path, change):
-    leave_token(tmp_path, **change)
+    leave_token(tmp_path, client, **change)
     server.on = expired_unless("token-1")
     await ask(client)
     assert json.loads((tmp_path / "token.json").read_bytes())["token"] == "token-1"  # noqa: S105
@@ -141,7 +150,7 @@ async def test_a_damaged_token_file_is_replaced(server, client, tmp_path, change
 async def test_an_order_without_a_token_never_leaves(server, client):
     server.token_answer = lambda: web.Response(status=500, text="<html>")
     with pytest.raises(KisNotSent):
-        await client.post_once("/uapi/order", "TR", {}, lane=0, timeout_seconds=5, gate=lambda: None)
+        await order(client)
     assert server.count("/uapi") == 0
 
 
@@ -149,8 +158,8 @@ async def test_an_order_without_a_token_never_leaves(server, client):
 async def test_a_redirect_is_not_followed(server, client, status):
     server.on = lambda _: web.Response(status=status, headers={"location": f"{server.url}/elsewhere"})
     with pytest.raises(KisUnreadable):
-        await client.post_once("/uapi/order", "TR", {}, lane=0, timeout_seconds=5, gate=lambda: None)
-    assert server.count("/uapi/order") == 1
+        await order(client)
+    assert server.count(ORDER["buy"].path) == 1
     assert server.count("/elsewhere") == 0
 
 

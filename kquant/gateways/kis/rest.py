@@ -1,14 +1,13 @@
-"""KIS over HTTPS: token, approval key, headers, envelope, limits and errors. What is asked stands in `calls.py`.
+"""KIS over HTTPS: one key's line to its service, and the two kinds of clients on it. What is asked stands in `calls/`.
 
-Sources: kis-protocol 1.1 to 1.9. The body is parsed whatever the status: a limit refusal is an HTTP 500 with JSON.
-Secrets stay in this object; no error carries them.
+Sources: kis-protocol 1.1 to 1.9. A line owns the key: secrets, token, budget and connection; every call of the key goes
+through its one line, whoever makes it. Clients are roles on a line: `ReadOnlyClient` cannot name what is not a quotation
+or reference TR and has no way to post; `TradingClient` may do both.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import re
+import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,193 +15,104 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from msgspec import Struct
 
 from kquant.gateways.clock import Clock
 from kquant.gateways.follow import waiting_until
+from kquant.gateways.kis.auth import Auth, Secrets
+from kquant.gateways.kis.endpoints import ACCOUNT, DATA_TRS, ORDERS, Endpoint, Environment
+from kquant.gateways.kis.envelope import HTTP_OK, Answer, parse, read_answer, refusal
+from kquant.gateways.kis.environment import MASTER_URL, service_of
+from kquant.gateways.kis.errors import (
+    LIMITED,
+    RETRIED,
+    TOKEN_GONE,
+    UNSUPPORTED,
+    KisError,
+    KisNotSent,
+    KisRefused,
+    KisUnreachable,
+    KisUnreadable,
+    NotAllowed,
+    NotOnPaper,
+    StartError,
+    TokenTooSoon,
+)
+from kquant.gateways.kis.fields import int_field, text_field
 from kquant.gateways.kis.limits import Limiter
-from kquant.values import SECOND_US, KquantError, Micros
+from kquant.values import SECOND_US, Micros
 
 BODY_LIMIT = 1 << 20
 FILE_LIMIT = 1 << 24
-LIMITED = frozenset({"EGW00201", "EGW00215"})
-TOKEN_GONE = frozenset({"EGW00121", "EGW00122", "EGW00123"})
-RETRIED = frozenset({"EGW00001", "EGW00002", "EGW00202", "EGW00204", "EGW00300"})
-TOKEN_MARGIN_SECONDS = 3_600
-TOKEN_GAP_SECONDS = 61
-"""KIS issues one token a minute and key."""
+RETRY_AFTER_US = SECOND_US
+JITTER_US = 300_000
+TRADING_TRS = DATA_TRS | {endpoint.real for endpoint in (*ACCOUNT, *ORDERS)}
+ORDER_TRS = frozenset(endpoint.real for endpoint in ORDERS)
+DATA_ADVICE = "set KIS_DATA_APP_KEY and KIS_DATA_APP_SECRET to those of a real key, which is only read with"
 
 
-_WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
-"""A whole number that can be stored, as KIS writes them."""
+def no_jitter() -> int:
+    """Return no extra wait: for a clock that is stepped."""
+    return 0
 
 
-class KisError(KquantError):
-    """Root of what a call can end in besides an answer."""
+def some_jitter() -> int:
+    """Return microseconds to wait longer before a second try, so that callers do not come back together."""
+    return random.randrange(JITTER_US)  # noqa: S311  nobody gains by guessing it
 
 
-class KisRefused(KisError):
-    """KIS said no: code, message and HTTP status."""
+class Line:
+    """One key's connection to its service: token, budget and HTTP. Nothing above it sees a secret.
 
-    def __init__(self, code: str, message: str, status: int) -> None:
-        super().__init__(f"{code} {message}".strip())
-        self.code = code
-        self.message = message
-        self.status = status
-
-
-class KisUnreadable(KisError):
-    """An answer that is not what the protocol says: no JSON, a missing or malformed field, too long."""
-
-
-class KisUnreachable(KisError):
-    """No answer: connection refused, reset or timed out. Whether the call arrived is not known."""
-
-
-class KisNotSent(KisError):
-    """The call ended before its first byte: no token could be had."""
-
-
-class Secrets(Struct, frozen=True):
-    """What signs the calls. Never printed."""
-
-    app_key: str
-    app_secret: str
-
-    def __repr__(self) -> str:
-        return "Secrets(hidden)"
-
-
-class Answer(Struct, frozen=True):
-    """A successful call: the parsed body, and the page marks of header and body."""
-
-    body: dict[str, Any]
-    more: bool
-    raw: bytes
-
-
-class RestClient:
-    """One key's calls. lanes: see `limits.Lane`. The token is cached in an owner-only file beside the account's days."""
+    token_file: owner-only, shared by processes.   advice: what to do when paper lacks something.
+    """
 
     def __init__(
-        self, base_url: str, secrets: Secrets, clock: Clock, *, per_second: int, timeout_seconds: int, token_file: Path
+        self,
+        base_url: str,
+        secrets: Secrets,
+        clock: Clock,
+        limiter: Limiter,
+        *,
+        environment: Environment,
+        timeout_seconds: int,
+        token_file: Path,
+        advice: str = DATA_ADVICE,
+        jitter: Callable[[], int] = some_jitter,
+        wall: Callable[[], float] = time.time,
     ) -> None:
+        self.environment: Environment = environment
+        self.clock = clock
+        self.limiter = limiter
+        self.advice = advice
+        self.jitter = jitter
         self._base = base_url.rstrip("/")
+        self._files = self._base if service_of(base_url) == "loopback" else MASTER_URL
         self._secrets = secrets
-        self._clock = clock
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._token_file = token_file
-        self._token = ""
-        self._token_until = 0.0
-        self._token_issued = 0.0
-        self._token_spoiled = False
-        self._token_refused: tuple[float, KisRefused] | None = None
-        self._token_lock = asyncio.Lock()
-        self._approval = ""
-        self._limiter = Limiter(per_second, clock)
+        self.auth = Auth(self._base, secrets, token_file, self._oauth, wall=wall)
         self._http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        """Open the connection pool."""
-        self._http = aiohttp.ClientSession(timeout=self._timeout)
+        """Open the connection pool; again does nothing."""
+        if self._http is None:
+            self._http = aiohttp.ClientSession(timeout=self._timeout)
 
     async def close(self) -> None:
-        """Close the connection pool."""
+        """Close the connection pool; again does nothing."""
         if self._http is not None:
             await self._http.close()
+            self._http = None
 
-    async def get(
-        self, path: str, tr_id: str, params: Mapping[str, str], *, lane: int, following: bool = False
-    ) -> Answer:
-        """Ask; retried once after a limit, a passing gateway error or a lost token."""
-        try:
-            return await self._call("GET", path, tr_id, lane, params=params, following=following)
-        except KisRefused as error:
-            if error.code in LIMITED | RETRIED:
-                again = Micros(self._clock.now() + SECOND_US)
-                with waiting_until(again):
-                    await self._clock.sleep_until(again)
-            elif error.code not in TOKEN_GONE:
-                raise
-        return await self._call("GET", path, tr_id, lane, params=params, following=following)
+    async def read(self, endpoint: Endpoint, params: Mapping[str, str], lane: int, *, following: bool) -> Answer:
+        """Make one GET: token, turn, call."""
+        token = await self.auth.token()
+        await self.limiter.take(lane)
+        return await self.send("GET", endpoint, token, params=params, following=following)
 
-    async def post_once(
-        self,
-        path: str,
-        tr_id: str,
-        body: Mapping[str, str],
-        *,
-        lane: int,
-        timeout_seconds: int,
-        gate: Callable[[], None],
-    ) -> Answer:
-        """Send an order: exactly one POST, never repeated by anything here.
-
-        Token and limit come first; *gate* is asked last, synchronously before the POST, and stops it by raising.
-        Raises KisNotSent if it ends before the first byte.
-        """
-        try:
-            token = await self._valid_token()
-        except KisError as error:
-            raise KisNotSent(str(error)) from None
-        await self._limiter.take(lane)
-        gate()
-        try:
-            return await self._send("POST", path, tr_id, token, body=body, timeout_seconds=timeout_seconds)
-        except KisRefused as error:
-            self._note(error, token)
-            raise
-
-    async def download(self, path: str) -> bytes:
-        """Return a file that needs no key."""
-        try:
-            async with self._session().get(self._base + path, allow_redirects=False) as answer:
-                if answer.status != 200:
-                    raise KisRefused(str(answer.status), f"download of {path}", answer.status)
-                return await _body(answer, FILE_LIMIT)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise KisUnreachable(f"download of {path}: {type(error).__name__}") from None
-
-    async def approval_key(self, *, renew: bool = False) -> str:
-        """Return the feed's approval key, a new one if asked to."""
-        if renew or not self._approval:
-            body = {
-                "grant_type": "client_credentials",
-                "appkey": self._secrets.app_key,
-                "secretkey": self._secrets.app_secret,
-            }
-            answer = await self._oauth("/oauth2/Approval", body)
-            self._approval = text_field(answer, "approval_key", secret=True)
-        return self._approval
-
-    async def _call(
+    async def send(
         self,
         method: str,
-        path: str,
-        tr_id: str,
-        lane: int,
-        *,
-        params: Mapping[str, str],
-        following: bool,
-    ) -> Answer:
-        token = await self._valid_token()
-        await self._limiter.take(lane)
-        try:
-            return await self._send(method, path, tr_id, token, params=params, following=following)
-        except KisRefused as error:
-            self._note(error, token)
-            raise
-
-    def _note(self, error: KisRefused, token: str) -> None:
-        """Have the token issued again before the next call, if it is still the one that was refused."""
-        if error.code in TOKEN_GONE and token == self._token:
-            self._token_spoiled = True
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        tr_id: str,
+        endpoint: Endpoint,
         token: str,
         *,
         params: Mapping[str, str] | None = None,
@@ -210,6 +120,8 @@ class RestClient:
         following: bool = False,
         timeout_seconds: int | None = None,
     ) -> Answer:
+        """Send one call and return its answer; what KIS says of token and pace is taken to heart."""
+        tr_id = endpoint.tr_id(self.environment)
         headers = {
             "content-type": "application/json; charset=utf-8",
             "authorization": f"Bearer {token}",
@@ -224,7 +136,7 @@ class RestClient:
         try:
             async with self._session().request(
                 method,
-                self._base + path,
+                self._base + endpoint.path,
                 headers=headers,
                 params=params,
                 data=data,
@@ -233,72 +145,27 @@ class RestClient:
                 allow_redirects=False,
             ) as answer:
                 raw = await _body(answer)
-                status, more = answer.status, answer.headers.get("tr_cont", "") in {"F", "M"}
+                status, tr_cont = answer.status, answer.headers.get("tr_cont", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise KisUnreachable(f"{tr_id}: {type(error).__name__}") from None
-        parsed = _parse(raw, tr_id, status)
-        if parsed.get("rt_cd") != "0" or status != 200:
-            if "rt_cd" not in parsed and "error_code" not in parsed:
-                raise KisUnreadable(f"{tr_id}: HTTP {status} without rt_cd")
-            if parsed.get("rt_cd") == "0":
-                raise KisUnreadable(f"{tr_id}: HTTP {status} with rt_cd 0")
-            code = str(parsed.get("msg_cd") or parsed.get("error_code") or "")
-            message = str(parsed.get("msg1") or parsed.get("error_description") or "").strip()
-            raise KisRefused(code, message, status)
-        return Answer(parsed, more, raw)
-
-    async def _valid_token(self) -> str:
-        async with self._token_lock:
-            if not self._token:
-                self._read_token()
-            now = time.time()
-            old = self._token_spoiled and now - self._token_issued > TOKEN_GAP_SECONDS
-            if old or now > self._token_until - TOKEN_MARGIN_SECONDS:
-                await self._issue_token()
-            return self._token
-
-    async def _issue_token(self) -> None:
-        """Ask for a token, but never within a minute of a refusal."""
-        if self._token_refused is not None and time.time() - self._token_refused[0] < TOKEN_GAP_SECONDS:
-            raise self._token_refused[1]
-        body = {
-            "grant_type": "client_credentials",
-            "appkey": self._secrets.app_key,
-            "appsecret": self._secrets.app_secret,
-        }
         try:
-            answer = await self._oauth("/oauth2/tokenP", body)
+            return read_answer(raw, tr_id, status, tr_cont)
         except KisRefused as error:
-            self._token_refused = (time.time(), error)
+            if error.code in TOKEN_GONE:
+                self.auth.refused(token)
+            if error.code in LIMITED:
+                self.limiter.slow_down()
             raise
-        token = text_field(answer, "access_token", secret=True)
-        lifetime = answer.get("expires_in")
-        if not isinstance(lifetime, int) or lifetime <= 0:
-            raise KisUnreadable(f"tokenP: expires_in is {lifetime!r}")
-        self._token, self._token_spoiled, self._token_refused = token, False, None
-        self._token_issued = time.time()
-        self._token_until = self._token_issued + lifetime
-        self._write_token()
 
-    def _read_token(self) -> None:
+    async def download(self, path: str) -> bytes:
+        """Return a file that needs no key."""
         try:
-            saved = msgspec.json.decode(self._token_file.read_bytes(), type=_Saved)
-        except FileNotFoundError:
-            return
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            self._token_file.unlink()
-            return
-        self._token, self._token_until, self._token_issued = saved.token, saved.until, saved.issued
-
-    def _write_token(self) -> None:
-        part = self._token_file.with_suffix(".part")
-        part.unlink(missing_ok=True)  # whoever left it may have left it readable for others
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(
-                msgspec.json.encode(_Saved(token=self._token, until=self._token_until, issued=self._token_issued))
-            )
-        part.replace(self._token_file)
+            async with self._session().get(self._files + path, allow_redirects=False) as answer:
+                if answer.status != HTTP_OK:
+                    raise KisRefused(str(answer.status), f"download of {path}", answer.status)
+                return await _body(answer, FILE_LIMIT)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise KisUnreachable(f"download of {path}: {type(error).__name__}") from None
 
     async def _oauth(self, path: str, body: Mapping[str, str]) -> dict[str, Any]:
         try:
@@ -308,25 +175,149 @@ class RestClient:
                 headers={"content-type": "application/json"},
                 allow_redirects=False,
             ) as answer:
-                parsed = _parse(await _body(answer), path, answer.status)
+                parsed = parse(await _body(answer), path, answer.status)
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise KisUnreachable(f"{path}: {type(error).__name__}") from None
-        if status != 200:
-            code = str(parsed.get("error_code") or parsed.get("msg_cd") or status)
-            raise KisRefused(code, str(parsed.get("error_description") or parsed.get("msg1") or "").strip(), status)
+        if status != HTTP_OK or "error_code" in parsed or parsed.get("rt_cd", "0") != "0":
+            raise refusal(parsed, status)
         return parsed
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
-            raise KisError("the REST client is not started")
+            raise KisError("the line to KIS is not started")
         return self._http
 
 
-class _Saved(Struct, frozen=True, kw_only=True):
-    token: str
-    until: float
-    issued: float
+class ReadOnlyClient:
+    """Reads quotations and reference data. It can neither name another TR nor post anything."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self._allowed = DATA_TRS
+
+    @property
+    def environment(self) -> Environment:
+        """Return which service answers."""
+        return self.line.environment
+
+    @property
+    def clock(self) -> Clock:
+        """Return the run's clock."""
+        return self.line.clock
+
+    def offers(self, endpoint: Endpoint) -> bool:
+        """Tell whether the service has the TR at all."""
+        return bool(endpoint.tr_id(self.environment))
+
+    async def get(self, endpoint: Endpoint, params: Mapping[str, str], *, lane: int, following: bool = False) -> Answer:
+        """Ask; once more after about a second when the answer was a limit or a passing trouble, at once for a new token.
+
+        Raises NotAllowed for a TR outside this client's role, NotOnPaper for one that the paper service lacks.
+        """
+        if endpoint.real not in self._allowed or endpoint.real in ORDER_TRS:
+            raise NotAllowed(f"{endpoint.real} ({endpoint.what}) is nothing that a {type(self).__name__} may ask")
+        if not self.offers(endpoint):
+            raise self.missing(endpoint)
+        try:
+            return await self.line.read(endpoint, params, lane, following=following)
+        except KisRefused as error:
+            if error.code in LIMITED | RETRIED:
+                again = Micros(self.clock.now() + RETRY_AFTER_US + self.line.jitter())
+                with waiting_until(again):
+                    await self.clock.sleep_until(again)
+            elif error.code in UNSUPPORTED and self.environment == "paper":
+                raise self.missing(endpoint) from None
+            elif error.code not in TOKEN_GONE:
+                raise
+        try:
+            return await self.line.read(endpoint, params, lane, following=following)
+        except KisRefused as error:
+            if error.code in UNSUPPORTED and self.environment == "paper":
+                raise self.missing(endpoint) from None
+            raise
+
+    async def download(self, path: str) -> bytes:
+        """Return a file that needs no key."""
+        return await self.line.download(path)
+
+    def missing(self, endpoint: Endpoint) -> NotOnPaper:
+        """Return the error that says what the paper service lacks and what to do."""
+        return NotOnPaper(f"the paper service has no {endpoint.real} ({endpoint.what}): {self.line.advice}")
+
+
+class TradingClient(ReadOnlyClient):
+    """Reads, asks an account, and sends orders: exactly one POST each."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line)
+        self._allowed = TRADING_TRS
+
+    async def post_once(
+        self,
+        endpoint: Endpoint,
+        body: Mapping[str, str],
+        *,
+        lane: int,
+        timeout_seconds: int,
+        gate: Callable[[], None],
+    ) -> Answer:
+        """Send an order: exactly one POST, never repeated by anything here.
+
+        Token and limit come first; *gate* is asked last, synchronously before the POST, and stops it by raising.
+        Raises KisNotSent if it ends before the first byte.
+        """
+        if endpoint.real not in ORDER_TRS:
+            raise NotAllowed(f"{endpoint.real} ({endpoint.what}) is no order")
+        try:
+            token = await self.line.auth.token()
+        except KisError as error:
+            raise KisNotSent(str(error)) from None
+        await self.line.limiter.take(lane)
+        gate()
+        return await self.line.send("POST", endpoint, token, body=body, timeout_seconds=timeout_seconds)
+
+
+class RestClient(TradingClient):
+    """A trading client that owns its line: all of one key's calls.
+
+    per_second, gap_us, reserved: the key's budget (`limits`).   token_file: as for `Line`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        secrets: Secrets,
+        clock: Clock,
+        *,
+        per_second: int,
+        timeout_seconds: int,
+        token_file: Path,
+        gap_us: int = 0,
+        reserved: int = 0,
+        environment: Environment = "real",
+        advice: str = DATA_ADVICE,
+        jitter: Callable[[], int] = no_jitter,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        limiter = Limiter(per_second, clock, gap_us=gap_us, reserved=reserved)
+        line = Line(
+            base_url, secrets, clock, limiter, environment=environment, timeout_seconds=timeout_seconds,
+            token_file=token_file, advice=advice, jitter=jitter, wall=wall,
+        )  # fmt: skip
+        super().__init__(line)
+
+    async def start(self) -> None:
+        """Open the connection pool."""
+        await self.line.start()
+
+    async def close(self) -> None:
+        """Close the connection pool."""
+        await self.line.close()
+
+    async def approval_key(self, *, renew: bool = False) -> str:
+        """Return the feed's approval key, a new one if asked to."""
+        return await self.line.auth.approval_key(renew=renew)
 
 
 async def _body(answer: aiohttp.ClientResponse, limit: int = BODY_LIMIT) -> bytes:
@@ -340,25 +331,24 @@ async def _body(answer: aiohttp.ClientResponse, limit: int = BODY_LIMIT) -> byte
     return b"".join(parts)
 
 
-def _parse(raw: bytes, what: str, status: int) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise KisUnreadable(f"{what}: HTTP {status} with a body that is no JSON object") from None
-
-
-def text_field(row: Mapping[str, Any], name: str, *, secret: bool = False) -> str:
-    """Return a field that must be text and not blank. Raises KisUnreadable naming it, and its value unless *secret*."""
-    value = row.get(name)
-    if not isinstance(value, str) or not value.strip():
-        shown = type(value).__name__ if secret else repr(value)[:80]
-        raise KisUnreadable(f"field {name} is {shown}, not a text")
-    return value.strip()
-
-
-def int_field(row: Mapping[str, Any], name: str) -> int:
-    """Return a field that must be a whole number, as text. "70850.0000" counts, "70850.5" does not."""
-    text = text_field(row, name)
-    if _WHOLE.fullmatch(text) is None:
-        raise KisUnreadable(f"field {name} is {text[:80]!r}, not a whole number")
-    return int(text.partition(".")[0])
+__all__ = [
+    "Answer",
+    "KisError",
+    "KisNotSent",
+    "KisRefused",
+    "KisUnreachable",
+    "KisUnreadable",
+    "Line",
+    "NotAllowed",
+    "NotOnPaper",
+    "ReadOnlyClient",
+    "RestClient",
+    "Secrets",
+    "StartError",
+    "TokenTooSoon",
+    "TradingClient",
+    "int_field",
+    "no_jitter",
+    "some_jitter",
+    "text_field",
+]

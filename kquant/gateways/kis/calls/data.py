@@ -1,0 +1,19 @@
+"""The data client: every quotation and reference call, on a client that can do nothing else."""
+
+from __future__ import annotations
+
+from kquant.gateways.kis.calls.charts import ChartCalls
+from kquant.gateways.kis.calls.quotes import QuoteCalls
+from kquant.gateways.kis.calls.rankings import RankingCalls
+from kquant.gateways.kis.calls.reference import ReferenceCalls
+from kquant.gateways.kis.rest import ReadOnlyClient
+
+
+class DataCalls(RankingCalls, QuoteCalls, ChartCalls, ReferenceCalls):
+    """Quotations and reference data. hts_id: whose condition searches and watch lists are read, "" without one.
+
+    On the paper service a call for what it lacks raises NotOnPaper, which says what to set; the others work.
+    """
+
+    def __init__(self, client: ReadOnlyClient, hts_id: str = "") -> None:
+        RankingCalls.__init__(self, client, hts_id)
