@@ -27,8 +27,8 @@ _DAILY_BLANKS: Final = [
 _SUM_ZEROS: Final = ["nxdy_auto_rdpt_amt", "d2_auto_rdpt_amt", "cma_evlu_amt", "tot_loan_amt", "tot_stln_slng_chgs"]
 
 
-def balance_row(position: Position, stock: Stock, price: int, sellable: int, *, with_yesterday: bool) -> dict[str, str]:
-    """Return one row of inquire-balance; *price* values the shares."""
+def balance_row(position: Position, base: int, price: int, sellable: int, *, with_yesterday: bool) -> dict[str, str]:
+    """Return one row of inquire-balance; *price* values the shares, *base* is the day's base price (won)."""
     value = price * position.qty
     gain = value - position.cost
     return {
@@ -52,8 +52,8 @@ def balance_row(position: Position, stock: Stock, price: int, sellable: int, *, 
         "loan_amt": "0",
         "stln_slng_chgs": "0",
         "expd_dt": "",
-        "fltt_rt": ratio((price - stock.base) * 100, stock.base, 8),
-        "bfdy_cprs_icdc": str(price - stock.base),
+        "fltt_rt": ratio((price - base) * 100, base, 8),
+        "bfdy_cprs_icdc": str(price - base),
         "item_mgna_rt_name": "40%",
         "grta_rt_name": "",
         "sbst_pric": "0",
@@ -94,7 +94,6 @@ def sellable_row(position: Position, price: int, sellable: int) -> dict[str, str
     gain = value - position.cost
     return {
         "pdno": position.code,
-        "prdt_name": position.name,
         "buy_qty": str(position.bought),
         "sll_qty": str(position.sold),
         "cblc_qty": str(position.qty),

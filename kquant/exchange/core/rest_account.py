@@ -150,12 +150,12 @@ class Account:
         listed = [one for one in held if with_yesterday or one.qty or one.bought or one.sold]
         found = {}
         for one in listed:
-            stock, sellable = self._market.by_code[one.code], self._ledger.sellable(one.code)
-            row = rows.balance_row(one, stock, self._price(one.code), sellable, with_yesterday=with_yesterday)
+            base, sellable = self._base(one.code), self._ledger.sellable(one.code)
+            row = rows.balance_row(one, base, self._price(one.code), sellable, with_yesterday=with_yesterday)
             found[one.code] = row
         answer = self._paged(request, found, BALANCE_ROWS[self._environment], "output1")
         cash = self._ledger.cash
-        opening = sum(self._market.by_code[one.code].base * one.opening_qty for one in held)
+        opening = sum(self._base(one.code) * one.opening_qty for one in held)
         answer.outputs["output2"] = [
             rows.balance_sums(
                 cash,
@@ -290,7 +290,12 @@ class Account:
         return Answer(outputs=outputs, msg_cd=msg_cd, msg1=msg1, tr_cont=following)
 
     def _price(self, code: str) -> int:
-        return self._desk.checks.last(code, self._now())
+        """Return the last price; nothing is paid for a stock that is listed no more."""
+        return self._desk.checks.last(code, self._now()) if code in self._market.by_code else 0
+
+    def _base(self, code: str) -> int:
+        stock = self._market.by_code.get(code)
+        return 0 if stock is None else stock.base
 
     def _is_wanted(self, order: Order, fields: dict[str, str], venue: str) -> bool:
         day = order.day or self._today
