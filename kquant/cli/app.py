@@ -6,12 +6,13 @@ import asyncio
 import getpass
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import structlog
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter, validators
 from rich.console import Console
 
 from kquant.cli import codes
@@ -20,7 +21,8 @@ from kquant.cli.shell import ConfigFile, Data, Json, Profile, Setting, app, prin
 from kquant.config import ConfigError
 from kquant.gateways.embedded import Credentials
 from kquant.gateways.operator import HaltFlag, NoInstance, ask
-from kquant.values import KquantError
+from kquant.hours import table_warnings
+from kquant.values import KST, KquantError
 
 config_app = App(name="config", help="Look at the settings.")
 app.command(config_app)
@@ -33,12 +35,13 @@ def run(
     market: Path | None = None,
     day: str | None = None,
     speed: str = "max",
+    days: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
     data: Data = None,
     config: ConfigFile = None,
     set_: Setting = None,
     json: Json = False,
 ) -> int:
-    """Trade one day live against the exchange named by the profile, and end with the day's report.
+    """Trade live against the exchange named by the profile, and end each day with its report.
 
     A run that was interrupted or killed goes on with the same command on the same data.
 
@@ -52,6 +55,8 @@ def run(
         Trading day, YYYY-MM-DD.
     speed
         max: as fast as everything settles; N: market seconds a wall second.
+    days
+        Trading days, one after another: one in the demo, without end on paper and live unless you say so.
     data
         Folder the days are kept in.
     config
@@ -70,9 +75,12 @@ def run(
     if market is not None and not market.is_dir():
         raise DayError(f"--market {market} is not a market day's folder: make one with `kquant market import`")
     console = Console(stderr=json)
-    options = RunOptions(loaded=loaded, data=Path(loaded.settings.journal.data), day=day, speed=speed, market=market)
-    outcome = asyncio.run(LiveRun(options, console).run())
-    return finish(outcome, as_json=json)
+    if days is None and loaded.settings.broker.exchange == "embedded":
+        days = 1
+    options = RunOptions(
+        loaded=loaded, data=Path(loaded.settings.journal.data), day=day, speed=speed, market=market, days=days
+    )
+    return asyncio.run(LiveRun(options, console, lambda outcome: finish(outcome, as_json=json)).run())
 
 
 def _check_speed(speed: str) -> None:
@@ -88,12 +96,22 @@ def _check_speed(speed: str) -> None:
 
 @config_app.command
 def check(*, profile: Profile = "demo", config: ConfigFile = None, set_: Setting = None, json: Json = False) -> int:
-    """Check the settings; an unknown or mistyped key is refused by name."""
+    """Check the settings; an unknown or mistyped key is refused by name. A calendar that ends soon is warned of."""
     loaded = settings_for(profile, config, set_)
+    warnings = table_warnings(datetime.now(KST).date(), loaded.settings.krx.calendar)
     if json:
-        print_json({"ok": True, "profile": loaded.settings.profile, "settings": len(loaded.origins)})
+        print_json(
+            {
+                "ok": True,
+                "profile": loaded.settings.profile,
+                "settings": len(loaded.origins),
+                "warnings": list(warnings),
+            }
+        )
     else:
         sys.stdout.write(f"{len(loaded.origins)} settings are good for profile {loaded.settings.profile}\n")
+        for warning in warnings:
+            sys.stdout.write(f"warning: {warning}\n")
     return codes.OK
 
 

@@ -6,16 +6,20 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+from kquant.cli.keys import Keys
 from kquant.cli.lockstep import Part
-from kquant.gateways.clock import ClockGateway, RunningClock, SteppedClock
-from kquant.gateways.embedded import Credentials, Ready, Stepped
+from kquant.cli.open_day import check_open
+from kquant.events.base import Event
+from kquant.events.day import AlertRaised
+from kquant.gateways.clock import ClockGateway, RunningClock, SteppedClock, WallClock
+from kquant.gateways.embedded import Stepped
 from kquant.gateways.kis.calls import KisCalls
 from kquant.gateways.kis.feed import KisFeed
 from kquant.gateways.kis.orders import OrderGateway
 from kquant.gateways.kis.reads import RestGateway
-from kquant.gateways.kis.rest import KisUnreachable, RestClient, Secrets
+from kquant.gateways.kis.rest import RestClient, Secrets
 from kquant.gateways.kis.session import FeedSession
 from kquant.gateways.kis.wire import NOTICE_REAL, decode
 from kquant.gateways.market import MarketDesk
@@ -23,11 +27,29 @@ from kquant.gateways.operator import HaltFlag, OperatorGateway
 from kquant.gateways.research.gateway import AnalysisGateway
 from kquant.gateways.scoring.gateway import ScorerGateway
 from kquant.gateways.scoring.heuristic import HeuristicScorer
+from kquant.hours import ClosedDay
 from kquant.journal import Attachments, SqliteJournal, TapeError, TapeReader, TapeWriter
 from kquant.krx import SessionHours
 from kquant.market.records import RestPrice
 from kquant.settings import Settings
-from kquant.values import SECOND_US, KquantError, Micros, to_kst
+from kquant.values import SECOND_US, Micros, to_kst
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entrance:
+    """How the market is reached: the service, its hosts, the keys, and what is known of the day before it begins.
+
+    data_keys: a real key that reads what the paper service lacks.   research: the day's table (Parquet), None without one.
+    tokens: folder of the cached tokens.
+    """
+
+    environment: Literal["real", "paper"]
+    rest_url: str
+    ws_url: str
+    keys: Keys
+    data_keys: Keys | None
+    research: Path | None
+    tokens: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +59,13 @@ class Joined:
     settings: Settings
     folder: Path
     account_folder: Path
-    credentials: Credentials
-    ready: Ready
+    entrance: Entrance
     hours: SessionHours
-    clock: SteppedClock | RunningClock
+    clock: SteppedClock | RunningClock | WallClock
     journal: SqliteJournal
     changed: Callable[[], None]
     on_fatal: Callable[[str], None]
     status: Callable[[], dict[str, Any]]
-
-
-class ClosedDay(KquantError):
-    """The exchange does not open on the day, or nobody can tell: closed by default."""
 
 
 class _Follower(Protocol):
@@ -65,16 +82,17 @@ class Rooms:
         settings, clock, journal = joined.settings, joined.clock, joined.journal
         changed, on_fatal = joined.changed, joined.on_fatal
         attachments = Attachments(joined.folder)
-        secrets = Secrets(joined.credentials.app_key, joined.credentials.app_secret)
+        entrance = joined.entrance
+        secrets = Secrets(entrance.keys.app_key, entrance.keys.app_secret)
         self._client = RestClient(
-            f"http://127.0.0.1:{joined.ready.rest_port}",
+            entrance.rest_url,
             secrets,
             clock,
             per_second=settings.broker.rest_per_second,
             timeout_seconds=settings.broker.rest_timeout_seconds,
-            token_file=joined.folder / "exchange" / "token.json",
+            token_file=entrance.tokens / "token.json",
         )
-        calls = self._calls = KisCalls(self._client, joined.credentials.account)
+        calls = self._calls = KisCalls(self._client, entrance.keys.account)
         halt = HaltFlag(joined.account_folder)
         self._tape = TapeWriter(joined.folder, settings.journal.tape_block_frames)
         self.clock_gateway = ClockGateway(journal, clock, changed=changed, on_fatal=on_fatal)
@@ -97,22 +115,23 @@ class Rooms:
                 halt,
                 joined.hours,
                 allowed=settings.broker.orders,
+                follow=settings.schedule.follow,
                 timeout_seconds=settings.broker.order_timeout_seconds,
                 changed=changed,
                 on_fatal=on_fatal,
             ),
             "scorer": ScorerGateway(journal, clock, HeuristicScorer(), changed=changed, on_fatal=on_fatal),
             "research": AnalysisGateway(
-                journal, clock, attachments, Path(joined.ready.research), changed=changed, on_fatal=on_fatal
+                journal, clock, attachments, entrance.research, changed=changed, on_fatal=on_fatal
             ),
         }
         self.feed = KisFeed(
-            f"ws://127.0.0.1:{joined.ready.ws_port}/tryitout",
+            entrance.ws_url,
             journal,
             clock,
             FeedSession(
-                joined.credentials.hts_id,
-                joined.credentials.account,
+                entrance.keys.hts_id,
+                entrance.keys.account,
                 NOTICE_REAL,
                 gap_us=settings.broker.register_gap_ms * 1_000,
                 ack_us=settings.slots.ack_seconds * SECOND_US,
@@ -139,13 +158,15 @@ class Rooms:
         self._syncing = asyncio.create_task(self._keep_synced(), name="tape sync")
 
     async def _check_day(self) -> None:
-        """Have the broker confirm that the exchange opens today: its word stands above our calendar."""
-        day = to_kst(self._joined.hours.open_at).strftime("%Y%m%d")
-        try:
-            if not await self._calls.is_open_day(day):
-                raise ClosedDay(f"the broker says the exchange is closed on {day}, config/calendar.toml says it opens")
-        except KisUnreachable as error:
-            raise ClosedDay(f"the broker does not answer whether the exchange opens on {day}: {error}") from None
+        """Have the broker say whether the exchange opens today; raise ClosedDay if it does not, or nobody can tell."""
+        day = to_kst(self._joined.hours.open_at).date()
+        decision = await check_open(day, self._joined.settings.krx, self._calls.is_open_day)
+        alerts: list[Event] = [AlertRaised(level="warning", text=text) for text in decision.alerts]
+        if alerts:
+            await asyncio.wrap_future(self._joined.journal.append("run", alerts, by="run"))
+        if not decision.is_open:
+            why = f": {'; '.join(decision.alerts)}" if decision.alerts else ""
+            raise ClosedDay(f"the exchange is closed on {day}{why}")
 
     async def hang_up(self) -> None:
         """Close the feed's connection; its end is recorded, and nothing comes after it."""

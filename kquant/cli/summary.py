@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from kquant.cli import codes
-from kquant.cli.live import Outcome
+from kquant.cli.outcome import Outcome
 from kquant.cli.shell import print_json
 from kquant.events.base import Recorded
 from kquant.gateways.embedded import Ready
@@ -21,8 +21,8 @@ from kquant.views.summary import day_summary
 REPORT = "report.html"
 
 
-def finish(outcome: Outcome, *, as_json: bool) -> int:
-    """Write the report beside the day, print it, and return the run's exit code."""
+def finish(outcome: Outcome, *, as_json: bool) -> None:
+    """Write the report beside the day and print it."""
     page, text = write_report(outcome.folder, outcome.facts)
     if as_json:
         summary = plain(day_summary(outcome.facts))
@@ -36,11 +36,10 @@ def finish(outcome: Outcome, *, as_json: bool) -> int:
         }
         print_json(document)
         _complain(outcome)
-        return outcome.code
+        return
     sys.stdout.write(f"{text}\n\nreport: {page}   wall time: {outcome.wall_seconds:.1f} s\n")
     sys.stdout.flush()
     _complain(outcome)
-    return outcome.code
 
 
 def write_report(folder: Path, facts: Sequence[Recorded]) -> tuple[Path, str]:

@@ -17,6 +17,8 @@ from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.values import SECOND_US, KquantError, Micros, Seq
 
 STREAM = "clock"
+NAP_SECONDS = 5.0
+"""The longest sleep on the wall's clock before it is looked at again."""
 
 
 class ClockWentBack(KquantError):
@@ -34,18 +36,31 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """The machine's clock, kept from going back by the monotonic one."""
+    """The machine's clock, kept from going back by the monotonic one. wall, steady: nanoseconds of either."""
 
-    def __init__(self) -> None:
-        self._offset = time.time_ns() - time.monotonic_ns()
+    def __init__(self, wall: Callable[[], int] = time.time_ns, steady: Callable[[], int] = time.monotonic_ns) -> None:
+        self._wall = wall
+        self._steady = steady
+        self._offset = wall() - steady()
 
     def now(self) -> Micros:
         """Return the instant."""
-        return Micros((time.monotonic_ns() + self._offset) // 1_000)
+        return Micros((self._steady() + self._offset) // 1_000)
+
+    def follow_wall(self) -> int:
+        """Return how far the wall is ahead (microseconds, negative: behind), and go with it if it is ahead.
+
+        It is ahead after a machine was suspended; a wall that was set back is not followed, because time never goes back.
+        """
+        skew = self._wall() - self._steady() - self._offset
+        if skew > 0:
+            self._offset += skew
+        return skew // 1_000 if skew > 0 else -(-skew // 1_000)
 
     async def sleep_until(self, at: Micros) -> None:
-        """Sleep on the wall."""
-        await asyncio.sleep(max(0, at - self.now()) / SECOND_US)
+        """Sleep on the wall, in naps: a machine that was suspended must not sleep on."""
+        while (left := at - self.now()) > 0:  # noqa: ASYNC110  the clock may be corrected while we sleep
+            await asyncio.sleep(min(left / SECOND_US, NAP_SECONDS))
 
 
 class RunningClock:

@@ -74,12 +74,15 @@ class Hello(Struct, frozen=True, kw_only=True):
 class EmbeddedExchange:
     """Starts the exchange's process and speaks to its admin port. It ends when our end of its stdin closes."""
 
-    def __init__(self, state: Path, demo: DemoSettings, *, day: str, speed: str, market: Path | None) -> None:
+    def __init__(
+        self, state: Path, demo: DemoSettings, *, day: str, speed: str, market: Path | None, days: int = 1
+    ) -> None:
         self._state = state
         self._demo = demo
         self._day = day
         self._speed = speed
         self._market = market
+        self._days = days
         self._process: asyncio.subprocess.Process | None = None
         self._admin: ClientConnection | None = None
 
@@ -92,14 +95,21 @@ class EmbeddedExchange:
             *("--speed", self._speed, "--start", f"{self._demo.start}:00", "--stocks", str(self._demo.stocks)),
             *("--cash", str(self._demo.cash_krw), "--holdings", str(self._demo.holdings)),
             *("--account", credentials.account, "--hts-id", credentials.hts_id),
-            *("--appkey", credentials.app_key, "--appsecret", credentials.app_secret),
+            *(("--days", str(self._days)) if self._days > 1 else ()),
+            *("--linger", "0", "--list-lag", "0"),
         ]
         self._process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONUTF8": "1"},
+            # Keys in the environment stand in no process list.
+            env={
+                **os.environ,
+                "PYTHONUTF8": "1",
+                "KQUANT_EXCHANGE_APPKEY": credentials.app_key,
+                "KQUANT_EXCHANGE_APPSECRET": credentials.app_secret,
+            },
             limit=1 << 20,
             # Ctrl-C reaches the whole group of a terminal: the exchange must outlive it until the run has ended in order.
             start_new_session=True,

@@ -51,16 +51,17 @@ def watched(tmp_path_factory) -> Watched:
     given = dict(text.split("=", 1) for text in AFTERNOON if text != "--set")
     overrides = {key: parse_value(value) for key, value in given.items()}
     loaded = load("demo", overrides={**overrides, "journal.data": str(watched.data)})
-    options = RunOptions(loaded=loaded, data=watched.data, day=None, speed="max", market=None)
+    options = RunOptions(loaded=loaded, data=watched.data, day=None, speed="max", market=None, days=1)
+    outcomes = []
     interval = sys.getswitchinterval()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(OwnerHost, "_take", watched.take(OwnerHost._take))
-        outcome = asyncio.run(LiveRun(options, Console(quiet=True)).run())
+        code = asyncio.run(LiveRun(options, Console(quiet=True), outcomes.append).run())
     sys.setswitchinterval(interval)
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    assert outcome.code == 0, outcome.reason
+    assert code == 0, outcomes
     return watched
 
 

@@ -45,7 +45,7 @@ class Attachments(Protocol):
 
 
 class AnalysisGateway(Answering):
-    """Answers research and batch requests of the analyzer. table: path of the Parquet file for the day."""
+    """Answers research and batch requests of the analyzer. table: path of the Parquet file for the day, None without one."""
 
     stream = by = "research"
     takes = (ResearchWanted, BatchWanted)
@@ -55,7 +55,7 @@ class AnalysisGateway(Answering):
         journal: Journal,
         clock: Clock,
         attachments: Attachments,
-        table: Path,
+        table: Path | None,
         *,
         changed: Callable[[], None],
         on_fatal: Callable[[str], None],
@@ -92,6 +92,8 @@ class AnalysisGateway(Answering):
         what = name_of(ResearchWanted)
         if self._clock.now() > wanted.valid_until:
             return ReadExpired(what=what)
+        if self._table is None:
+            return ReadFailed(what=what, reason="no research source is joined to this profile yet")
         try:
             content = await asyncio.to_thread(self._table.read_bytes)
             name = await asyncio.to_thread(self._attachments.put, content)

@@ -1,0 +1,210 @@
+"""One trading day, wired together behind a door, driven to its end, sealed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import structlog
+from rich.console import Console
+
+from kquant.actors.threads import ThreadRuntime
+from kquant.cli import codes
+from kquant.cli.days import masked
+from kquant.cli.display import Display
+from kquant.cli.doors import Door, Drive
+from kquant.cli.lockstep import NotSettled, Stillness
+from kquant.cli.outcome import Outcome
+from kquant.cli.plan import Planned
+from kquant.cli.rooms import Entrance, Joined, Rooms
+from kquant.domain import OWNERS
+from kquant.events.base import Event
+from kquant.events.day import AlertRaised, DayClosed, DayOpened, JobDue, RunStarted, RunStopped
+from kquant.events.portfolio import DayReconciled
+from kquant.gateways.embedded import ExchangeError
+from kquant.journal import SqliteJournal, open_day
+from kquant.replay.verify import code_hash
+from kquant.settings import Settings
+from kquant.values import SECOND_US, Micros, Seq
+from kquant.views.portfolio import portfolio_view
+from kquant.views.progress import Progress
+
+log = structlog.get_logger("kquant.run")
+GIVE_UP_AFTER_US = 3_600 * SECOND_US
+"""After the day's last job a run that still has not reconciled stops and says so."""
+
+
+class DayRun:
+    """Builds the rooms, drives market time, seals the day. One use."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        planned: Planned,
+        door: Door,
+        entrance: Entrance,
+        account_folder: Path,
+        console: Console,
+        *,
+        until: Micros,
+        interrupted: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._planned = planned
+        self._door = door
+        self._entrance = entrance
+        self._account_folder = account_folder
+        self._console = console
+        self._until = until
+        self._interrupted = interrupted
+        self._failed = asyncio.Event()
+        self._reason = ""
+        self._over = False
+        self._reconciled: DayReconciled | None = None
+        self._progress = Progress(settings.slots.capacity)
+        self._read = Seq(0)
+        self._journal: SqliteJournal | None = None
+
+    async def run(self) -> Outcome:
+        """Trade the day, or go on with it; return how it ended."""
+        folder, clock = self._planned.folder, self._door.clock
+        folder.mkdir(parents=True, exist_ok=True)
+        await self._door.check(self._planned.hours)
+        loop = asyncio.get_running_loop()
+        journal = self._journal = open_day(folder, clock.now, on_failure=lambda error: self._fatal(loop, str(error)))
+        stillness = Stillness(loop, lambda: journal.head)
+        rooms = Rooms(
+            Joined(
+                settings=self._settings,
+                folder=folder,
+                account_folder=self._account_folder,
+                entrance=self._entrance,
+                hours=self._planned.hours,
+                clock=clock,
+                journal=journal,
+                changed=stillness.changed,
+                on_fatal=lambda reason: self._fatal(loop, reason),
+                status=self._status,
+            )
+        )
+        runtime = ThreadRuntime(
+            OWNERS, journal, on_fatal=lambda reason: self._fatal(loop, reason), changed=stillness.changed
+        )
+        try:
+            self._open(journal)
+            await rooms.start()
+            runtime.start()
+            for name, part in (("owners", runtime), *rooms.parts()):
+                stillness.add(name, part)
+            try:
+                title = f"kquant · {self._settings.profile} · {self._planned.day}"
+                with Display(self._console, title, self._settings.slots.capacity) as display:
+
+                    def look() -> bool:
+                        self._follow(journal)
+                        display.show(clock.now(), self._progress)
+                        return self._interrupted() or (self._over and self._reconciled is not None)
+
+                    until = Micros(self._until + GIVE_UP_AFTER_US)
+                    await self._door.drive(Drive(rooms, stillness, until, look, self._failed))
+            except (ExchangeError, NotSettled) as error:
+                self._reason = self._reason or str(error)
+                self._failed.set()
+            code = await self._end(journal, rooms, runtime, stillness)
+        finally:
+            runtime.stop()
+            await rooms.close()
+            journal.close()
+            self._journal = None
+        facts = list(journal.read(Seq(0), 10_000_000))
+        return Outcome(code=code, folder=folder, reason=self._reason, facts=facts)
+
+    def alert(self, text: str) -> None:
+        """Put something a person should know into the running day's log."""
+        if self._journal is not None:
+            self._journal.append("run", [AlertRaised(level="critical", text=text)], by="run")
+
+    def _open(self, journal: SqliteJournal) -> None:
+        """Record the process, and the day if this is its first process."""
+        planned, before = self._planned, self._planned.before
+        events: list[Event] = [
+            RunStarted(
+                settings=self._settings,
+                profile=self._settings.profile,
+                code_hash=code_hash(),
+                seed=self._settings.demo.seed,
+                versions={"kquant": version("kquant"), "python": sys.version.split()[0]},
+            )
+        ]
+        if journal.head == 0:
+            events.append(
+                DayOpened(
+                    day=planned.day.isoformat(),
+                    account=masked(self._entrance.keys.account),
+                    hours=planned.hours,
+                    positions=before.positions if before else None,
+                    cash_krw=before.cash_krw if before else None,
+                    day_before=before.folder if before else "",
+                    digest_before=before.digest if before else "",
+                    reconciled_before=before.reconciled if before else True,
+                )
+            )
+        journal.append("run", events, by="run").result()
+
+    def _follow(self, journal: SqliteJournal) -> None:
+        while facts := journal.read(self._read):
+            for fact in facts:
+                self._progress.apply(fact)
+                match fact.event:
+                    case JobDue(job="day_end"):
+                        self._over = True
+                    case DayReconciled():
+                        self._reconciled = fact.event
+                    case AlertRaised(level=level, text=text):
+                        log.log(40 if level == "critical" else 30, text, seq=fact.seq)
+                    case _:
+                        pass
+            self._read = facts[-1].seq
+
+    async def _end(self, journal: SqliteJournal, rooms: Rooms, runtime: ThreadRuntime, stillness: Stillness) -> int:
+        """Seal the day if it is over; otherwise say why the process ends.
+
+        Before the seal the feed hangs up, every owner has answered all it was told, and nobody is left to add a word.
+        """
+        if self._failed.is_set():
+            return codes.FAILED
+        if self._interrupted():
+            await asyncio.wrap_future(journal.append("run", [RunStopped(reason="interrupted")], by="run"))
+            return codes.INTERRUPTED
+        if self._reconciled is None:
+            self._reason = "the closing balance was never compared: start again to finish the day"
+            await asyncio.wrap_future(journal.append("run", [RunStopped(reason=self._reason)], by="run"))
+            return codes.FAILED
+        await rooms.hang_up()
+        await stillness.wait(self._failed)
+        if self._failed.is_set():
+            return codes.FAILED
+        runtime.stop()
+        await rooms.close()
+        held = portfolio_view(journal.read(Seq(0), 10_000_000))
+        closed = DayClosed(reconciled=self._reconciled.agrees, positions=held.carried(), cash_krw=held.cash_krw)
+        await asyncio.wrap_future(journal.append("run", [RunStopped(reason="day over"), closed], by="run"))
+        return codes.OK if self._reconciled.agrees else codes.DIFFERS
+
+    def _status(self) -> dict[str, Any]:
+        return {"clock": self._progress.clock(), "line": self._progress.line(), "slots": self._progress.slots}
+
+    def _fatal(self, loop: asyncio.AbstractEventLoop, reason: str) -> None:
+        """Stop the run; called from any thread, the first reason counts."""
+
+        def stop() -> None:
+            if not self._failed.is_set():
+                self._reason = reason
+                log.critical("the run stops", reason=reason)
+                self._failed.set()
+
+        loop.call_soon_threadsafe(stop)
