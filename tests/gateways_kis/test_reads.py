@@ -43,6 +43,8 @@ class Listing:
     """As much of the exchange's market as its master file asks for."""
 
     day = dt.date(2026, 11, 20)
+    seed = 1
+    source = "imported"
     stocks = (
         STOCK,
         *(
@@ -56,6 +58,9 @@ class Listing:
             )
         ),
     )
+
+    def known(self, code: str) -> None:
+        return None
 
 
 class Calls:

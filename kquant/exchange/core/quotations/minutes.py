@@ -47,7 +47,8 @@ class Minutes:
         stock, fields = self._source.stock(request, *names)
         asked = second_of("FID_INPUT_HOUR_1", fields["FID_INPUT_HOUR_1"]) // 60 * 60
         expect(fields, "FID_PW_DATA_INCU_YN", "Y", "N", "")
-        bars = self._day_bars(stock, asked, TODAY_ROWS)
+        # Clients ask for the newest bars with 000000.
+        bars = self._day_bars(stock, asked or self._source.last() // 60 * 60, TODAY_ROWS)
         date = ymd(self._source.market.day)
         return Answer(outputs={"output1": self._summary(stock), "output2": [_row(date, bar) for bar in bars]})
 

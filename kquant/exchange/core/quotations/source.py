@@ -33,6 +33,8 @@ def date_of(name: str, text: str) -> dt.date:
     digits = text[-8:]
     if not text.isascii() or not text.isdigit() or len(text) < 8 or text[:-8].strip("0"):
         raise value_error(name, text)
+    if digits.startswith("0000"):  # clients ask "from the beginning" with 00000101
+        return dt.date.min
     try:
         return dt.date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
     except ValueError:
