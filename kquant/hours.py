@@ -183,6 +183,16 @@ def decide_day(day: date, tables: KrxTables, *, broker: bool | None, library: bo
     return DayDecision(is_open=True, hours=hours, alerts=tuple(alerts))
 
 
+def hours_to_plan(day: date, tables: KrxTables, *, library: bool | None) -> SessionHours | None:
+    """Return the hours under which *day* is to be waited for, None if neither calendar nor library calls it open.
+
+    A day on which they differ is waited for as well: the broker's word on the day decides.
+    """
+    if listed(day, tables.calendar) is not True and library is not True:
+        return None
+    return day_hours(day, tables, opens=True)
+
+
 def table_warnings(today: date, calendar: CalendarTable) -> tuple[str, ...]:
     """Return what to tell a person about a calendar that ends soon, or whose announced part does."""
     soon = (today + timedelta(days=ENDS_SOON_DAYS)).isoformat()

@@ -27,9 +27,11 @@ from kquant.gateways.clock import Clock
 from kquant.gateways.follow import FollowingGateway
 from kquant.gateways.kis.calls import KisCalls
 from kquant.gateways.kis.rest import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable, text_field
+from kquant.hours import REGULAR, order_session
 from kquant.journal.port import Journal
 from kquant.krx import SessionHours
-from kquant.values import IntentId, Seq
+from kquant.settings import Follow
+from kquant.values import IntentId, Micros, OrderKind, Seq
 
 PROVEN_REFUSALS = frozenset(
     {
@@ -41,7 +43,7 @@ PROVEN_REFUSALS = frozenset(
 
 HTTP_OK = 200
 OPEN_EARLY_US = 30 * 60 * 1_000_000
-"""Orders for the opening auction are taken from half an hour before the open."""
+"""Orders for the opening auction are taken from half an hour before the open: for hours that name no sessions."""
 
 
 class Gate(Protocol):
@@ -52,7 +54,10 @@ class Gate(Protocol):
 
 
 class OrderGateway(FollowingGateway):
-    """Sends what `orders` intends. allowed: the profile's setting; without it nothing ever leaves."""
+    """Sends what `orders` intends. allowed: the profile's setting; without it nothing ever leaves.
+
+    follow: the sessions the run is up for; only then are orders let into the after-market.
+    """
 
     stream = "broker"
     by = "order gateway"
@@ -69,12 +74,14 @@ class OrderGateway(FollowingGateway):
         timeout_seconds: int,
         changed: Callable[[], None],
         on_fatal: Callable[[str], None],
+        follow: Follow = "regular",
     ) -> None:
         super().__init__(journal, clock, changed=changed, on_fatal=on_fatal)
         self._calls = calls
         self._gate = gate
         self._hours = hours
         self._allowed = allowed
+        self._followed = follow
         self._timeout_seconds = timeout_seconds
 
     def fold(self, facts: list[Recorded]) -> None:
@@ -135,9 +142,16 @@ class OrderGateway(FollowingGateway):
             return OrderBlocked(intent=intent.intent, why="profile")
         if intent.side == "buy" and self._gate.is_halted():
             return OrderBlocked(intent=intent.intent, why="halted")
-        if not self._hours.open_at - OPEN_EARLY_US <= now < self._hours.close_at:
+        if not self._takes_orders(now, intent.kind):
             return OrderBlocked(intent=intent.intent, why="session")
         return OrderExpired(intent=intent.intent) if now > intent.valid_until else None
+
+    def _takes_orders(self, now: Micros, kind: OrderKind) -> bool:
+        if not self._hours.sessions:
+            return self._hours.open_at - OPEN_EARLY_US <= now < self._hours.close_at
+        session = order_session(self._hours, now, self._followed)
+        # The after-market takes no market orders (kis-protocol 5.1).
+        return session is not None and (kind != "market" or session.name in REGULAR)
 
     async def _post(self, intent: OrderIntended) -> Event:
         number = intent.intent
