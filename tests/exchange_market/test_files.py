@@ -67,12 +67,43 @@ def test_a_saved_day_comes_back_as_it_was(made: MarketDay, saved: Path, tmp_path
     assert [row.code for row in rows] == [stock.code for stock in made.stocks]
 
 
+def test_interruptions_come_back_as_they_were(made: MarketDay, saved: Path) -> None:
+    back = load(saved)
+    assert made.interrupted()
+    assert back.interrupted() == made.interrupted()
+    for code in made.interrupted():
+        assert back.interruptions(code) == made.interruptions(code)
+        one = made.interruptions(code)[0]
+        assert back.prints(code, one.end) == made.prints(code, one.end)
+        assert back.status(code, one.start) == made.status(code, one.start)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"code": "ZZZZZZ"}, "interrupts ZZZZZZ, which is not in stocks.parquet"),
+        ({"end": 1}, "out of order"),
+        ({"kind": "lunch"}, "does not list interruptions"),
+        ({"start": None}, "does not list interruptions"),
+    ],
+)
+def test_interruptions_that_cannot_be_are_named(folder: Path, change: dict[str, object], says: str) -> None:
+    file = folder / "interruptions.json"
+    rows = msgspec.json.decode(file.read_bytes())
+    file.write_bytes(msgspec.json.encode([{**rows[0], **change}, *rows[1:]]))
+    text = _error(folder)
+    assert "interruptions.json" in text
+    assert says in text
+
+
 def test_saving_again_replaces_the_day_and_leaves_nothing_beside_it(made: MarketDay, folder: Path) -> None:
     other = generate(DAY, 6, 20)
     save(other, folder)
     assert load(folder).stocks == other.stocks
     assert [path.name for path in folder.parent.iterdir()] == ["day"]
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*PARTS, "meta.json"])
+    assert sorted(path.name for path in folder.iterdir() if path.name != "interruptions.json") == sorted(
+        [*PARTS, "meta.json"]
+    )
 
 
 def test_a_folder_that_is_no_market_day_is_never_replaced(made: MarketDay, tmp_path: Path) -> None:

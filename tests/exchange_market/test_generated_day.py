@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import os
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from kquant.exchange.market import MarketFilter, generate
-from kquant.exchange.market.generate import previous_weekday
+from kquant.exchange.market.generate import previous_open_day
 from tests.exchange_market.days import COLUMNS, DAY, SEED, small_day
 
 FINGERPRINT = """
@@ -121,7 +122,8 @@ def test_the_default_day_looks_like_a_market() -> None:
 
 
 def test_the_day_before_a_monday_is_friday() -> None:
-    assert previous_weekday(DAY.replace(day=23)).isoformat() == "2026-11-20"
+    assert previous_open_day(DAY.replace(day=23)).isoformat() == "2026-11-20"
+    assert previous_open_day(dt.date(2026, 1, 2)).isoformat() == "2025-12-30"
 
 
 def test_a_day_cannot_be_changed() -> None:

@@ -50,7 +50,7 @@ def test_every_auction_matches_in_the_second_its_call_ends(code: str) -> None:
         if one.side == 3:
             before, now = DAY.status(code, one.second - 1).phase, DAY.status(code, one.second).phase
             assert before in {"opening", "closing", "vi"}
-            assert now == before == "vi" if DAY.by_code[code].single_price and one.second > OPEN + 60 else now != before
+            assert (now == before) == (before == "vi" and DAY.by_code[code].single_price)
         else:
             assert DAY.status(code, one.second).phase == "continuous"
 

@@ -18,7 +18,6 @@ import numpy as np
 from . import quotes
 from .bars import Bars, check_bars
 from .calls import call_at, expected
-from .mixing import Ints
 from .model import (
     NO_MIDPOINT,
     Book,
@@ -37,12 +36,11 @@ from .model import (
     Stock,
 )
 from .phases import NO_INTERRUPTIONS, Phases
+from .rankings import MarketFilter, Rankings, VolumeOrder
 from .research import ResearchRow
-from .sessions import RANDOM_END_SECONDS, hour_class, hours_of, regular_hours, segment_at
+from .sessions import hour_class, hours_of, regular_hours, segment_at
 from .tape import StockBars, Tape, draw_tape
 
-MarketFilter = Literal["ALL", "KOSPI", "KOSDAQ"]
-VolumeOrder = Literal["volume", "value", "growth"]
 TAPES_KEPT = 256
 
 
@@ -89,13 +87,13 @@ class MarketDay:
         self.hours = hours_of(day, open_second, close_second)
         self.phases = Phases(self.hours, self.stocks, bars, seed, interruptions)
         self._row = {stock.code: i for i, stock in enumerate(self.stocks)}
-        self._slots: int = bars.volume.shape[1]
         self._tape = lru_cache(maxsize=TAPES_KEPT)(self._draw)
-        self._ranked = lru_cache(maxsize=64)(self._rank)
-        self._boarded = lru_cache(maxsize=2)(self._board)
+        late = frozenset(code for code, all_ in interruptions.items() if all_ and all_[-1].start >= close_second)
+        self._rankings = Rankings(self.hours, self.stocks, bars, late)
+        self._ranked = lru_cache(maxsize=64)(self._rankings.rank)
+        self._boarded = lru_cache(maxsize=2)(self._rankings.board)
         self._static: dict[str, quotes.Static] = {}
         self._news = sorted(news, key=lambda n: (n.date, n.time, n.id), reverse=True)
-        self._prepare_ranks()
 
     # -- one stock ------------------------------------------------------------------------------
 
@@ -182,15 +180,15 @@ class MarketDay:
 
         State as of the last minute finished by *second*; stocks without a trade are not ranked.
         """
-        return list(self._ranked(self._finished(second), market, "gain")[:limit])
+        return list(self._ranked(self._rankings.finished(second), market, "gain")[:limit])
 
     def rank_volume(self, second: int, market: MarketFilter, limit: int, by: VolumeOrder = "volume") -> list[RankRow]:
         """The *limit* stocks with most shares (or won, or growth against yesterday) traded so far."""
-        return list(self._ranked(self._finished(second), market, by)[:limit])
+        return list(self._ranked(self._rankings.finished(second), market, by)[:limit])
 
     def board(self, second: int) -> tuple[RankRow, ...]:
         """Every stock that traded, in listing order; state as of the last minute finished by *second*."""
-        return self._boarded(self._finished(second))
+        return self._boarded(self._rankings.finished(second))
 
     def known(self, code: str) -> ResearchRow | None:
         """What was known of *code* before the day: its row of the research table, None when it has none."""
@@ -237,75 +235,3 @@ class MarketDay:
             static = quotes.static_of(self.by_code[code], self._tape(code), self.seed)
             self._static[code] = static
         return static
-
-    def _finished(self, second: int) -> int:
-        """The last slot whose minute is over; -1 before the first one is. Closing matches end by the random end."""
-        if second >= self.close_second + RANDOM_END_SECONDS - 1:
-            return self._slots - 1
-        return min((second - self.open_second) // 60 - 1, self._slots - 2)
-
-    def _prepare_ranks(self) -> None:
-        b = self.bars
-        traded = b.volume > 0
-        slot = np.where(traded, np.arange(self._slots, dtype=np.int64), 0)
-        latest = np.maximum.accumulate(slot, axis=1)
-        last = np.take_along_axis(b.close, latest, axis=1)
-        value = np.where(b.value >= 0, b.value, (b.open + b.high + b.low + b.close) // 4 * b.volume)
-        self._last = np.ascontiguousarray(last.T)
-        self._volume = np.ascontiguousarray(np.cumsum(b.volume, axis=1).T)
-        self._value = np.ascontiguousarray(np.cumsum(np.where(traded, value, 0), axis=1).T)
-        self._high = np.ascontiguousarray(np.maximum.accumulate(b.high, axis=1).T)
-        low = np.minimum.accumulate(np.where(traded, b.low, np.iinfo(np.int64).max), axis=1)
-        self._low = np.ascontiguousarray(low.T)
-        self._open = np.take_along_axis(b.open, np.argmax(traded, axis=1)[:, None], axis=1)[:, 0]
-        self._base = np.array([s.base for s in self.stocks], dtype=np.int64)
-        self._prev_volume = np.array([s.prev_volume for s in self.stocks], dtype=np.int64)
-        order = sorted(range(len(self.stocks)), key=lambda i: self.stocks[i].code)
-        self._code_rank = np.empty(len(order), dtype=np.int64)
-        self._code_rank[order] = np.arange(len(order), dtype=np.int64)
-        kospi = np.array([s.market == "KOSPI" for s in self.stocks], dtype=np.bool_)
-        self._members = {"ALL": np.ones(len(order), dtype=np.bool_), "KOSPI": kospi, "KOSDAQ": ~kospi}
-
-    def _rank(self, slot: int, market: MarketFilter, by: VolumeOrder | Literal["gain"]) -> list[RankRow]:
-        if slot < 0:
-            return []
-        if market not in self._members:
-            raise ValueError(f"market {market!r} is not one of ALL, KOSPI, KOSDAQ")
-        last, volume, value = self._last[slot], self._volume[slot], self._value[slot]
-        rows = np.flatnonzero(self._members[market] & (volume > 0))
-        change = last - self._base
-        # Sorting keys are exact: basis points truncate, so ratios are compared at a millionth.
-        if by == "gain":
-            key: Ints = change * 1_000_000 // self._base
-        elif by == "volume":
-            key = volume
-        elif by == "value":
-            key = value
-        else:
-            key = volume * 10_000 // np.maximum(self._prev_volume, 1)
-        return self._rows_of(slot, rows[np.lexsort((self._code_rank[rows], -key[rows]))][:100])
-
-    def _board(self, slot: int) -> tuple[RankRow, ...]:
-        return () if slot < 0 else tuple(self._rows_of(slot, np.flatnonzero(self._volume[slot] > 0)))
-
-    def _rows_of(self, slot: int, best: Ints) -> list[RankRow]:
-        last = self._last[slot][best]
-        change = last - self._base[best]
-        columns = (
-            last,
-            change,
-            _toward_zero(change * 10_000, self._base[best]),
-            self._volume[slot][best],
-            self._value[slot][best],
-            self._open[best],
-            self._high[slot][best],
-            self._low[slot][best],
-            self._prev_volume[best],
-        )
-        numbers = zip(*(c.tolist() for c in columns), strict=True)
-        return [RankRow(self.stocks[i].code, *n) for i, n in zip(best.tolist(), numbers, strict=True)]
-
-
-def _toward_zero(number: Ints, by: Ints) -> Ints:
-    result: Ints = np.sign(number) * (np.abs(number) // by)
-    return result

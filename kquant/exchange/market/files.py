@@ -20,12 +20,13 @@ from msgspec import Struct
 from .bars import Bars, check_bars
 from .day import MarketDay
 from .mixing import Flags, Ints
-from .model import MarketFileError, NewsTitle, Stock
+from .model import Interruption, MarketFileError, NewsTitle, Stock
 from .research import COLUMNS, convert_row, first_line, literal, pattern, read_parquet, read_rows, write_rows
 
 FORMAT: Final = "kquant-market-day"
 VERSION = 1
 META, STOCKS, BARS, NEWS, RESEARCH = "meta.json", "stocks.parquet", "bars.parquet", "news.parquet", "research.parquet"
+INTERRUPTIONS = "interruptions.json"
 STOCK_TYPES = {
     "code": "VARCHAR",
     "name": "VARCHAR",
@@ -69,6 +70,20 @@ class Meta(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: Literal["generated", "imported"]
     open_second: int
     close_second: int
+
+
+class _InterruptionRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A line of `interruptions.json`: the fields of `Interruption` and the code."""
+
+    code: str
+    kind: Literal["static", "dynamic", "halt"]
+    start: int
+    end: int
+    trigger: int
+    reference: int
+    deviation_bp: int
+    result: int
+    reason: str
 
 
 class _NewsRow(Struct, frozen=True):
@@ -123,6 +138,11 @@ def _write(day: MarketDay, folder: Path) -> None:
     write_rows([_NewsRow(*title) for title in day.all_news], NEWS_TYPES, folder / NEWS)
     day.write_research(folder / RESEARCH)
     _write_bars(day, folder / BARS)
+    names = [META, STOCKS, BARS, NEWS, RESEARCH]
+    if day.interrupted():
+        rows = [{"code": code, **one._asdict()} for code in day.interrupted() for one in day.interruptions(code)]
+        (folder / INTERRUPTIONS).write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
+        names.append(INTERRUPTIONS)
     meta = Meta(
         format=FORMAT,
         version=VERSION,
@@ -134,7 +154,7 @@ def _write(day: MarketDay, folder: Path) -> None:
         close_second=day.close_second,
     )
     (folder / META).write_bytes(msgspec.json.format(msgspec.json.encode(meta), indent=2) + b"\n")
-    for name in (META, STOCKS, BARS, NEWS, RESEARCH):
+    for name in names:
         with (folder / name).open("rb") as file:
             os.fsync(file.fileno())
 
@@ -160,6 +180,7 @@ def load(path: Path) -> MarketDay:
     stocks = _read_stocks(path / STOCKS)
     bars = _read_bars(path / BARS, stocks, (meta.close_second - meta.open_second) // 60 + 1)
     news = _read_news(path / NEWS) if (path / NEWS).exists() else ()
+    interruptions = _read_interruptions(path / INTERRUPTIONS, stocks)
     _check_research(path / RESEARCH)
     return MarketDay(
         day=meta.day,
@@ -173,6 +194,7 @@ def load(path: Path) -> MarketDay:
         news=news,
         research=partial(_copy, path / RESEARCH),
         known=partial(read_parquet, path / RESEARCH),
+        interruptions=interruptions,
     )
 
 
@@ -254,6 +276,29 @@ def _refuse(path: Path, codes: Any, bad: Flags, what: str) -> None:
 def _read_news(path: Path) -> tuple[NewsTitle, ...]:
     found = (convert_row(row, _NewsRow, path) for row in read_rows(path, tuple(NEWS_TYPES)))
     return tuple(NewsTitle(row.id, row.date, row.time, row.title, row.codes, row.source) for row in found)
+
+
+def _read_interruptions(path: Path, stocks: tuple[Stock, ...]) -> dict[str, tuple[Interruption, ...]]:
+    """Read the interruptions by code, in order; a day without the file has none."""
+    if not path.exists():
+        return {}
+    try:
+        rows = msgspec.json.decode(path.read_bytes(), type=list[_InterruptionRow])
+    except OSError as error:
+        raise MarketFileError(f"cannot read {path}: {error.strerror or error}") from None
+    except msgspec.MsgspecError as error:
+        raise MarketFileError(f"{path} does not list interruptions: {first_line(error)}") from None
+    listed = {stock.code for stock in stocks}
+    found: dict[str, tuple[Interruption, ...]] = {}
+    for row in rows:
+        own = found.get(row.code, ())
+        if row.code not in listed:
+            raise MarketFileError(f"{path} interrupts {row.code}, which is not in stocks.parquet")
+        if not (own[-1].end if own else -1) < row.start < row.end:
+            raise MarketFileError(f"{path}: {row.code} is interrupted from {row.start} to {row.end}, out of order")
+        one = {name: getattr(row, name) for name in Interruption._fields}
+        found[row.code] = (*own, Interruption(**one))
+    return found
 
 
 def _check_research(path: Path) -> None:

@@ -12,20 +12,19 @@ from functools import partial
 
 import numpy as np
 
-from .bars import Bars, points_needed
+from kquant.exchange.core.rules import is_open_day
+
 from .day import MarketDay
-from .grid import NO_UPPER_LIMIT, daily_limits, floor_price, step_price, tick_sizes
+from .grid import NO_UPPER_LIMIT, daily_limits, floor_price
 from .history import headlines, research_rows
-from .mixing import Flags, Floats, Ints, Stream, below, key_of, normals, quantile, uniforms
+from .interrupt import interrupt
+from .mixing import Floats, Stream, key_of, normals, quantile
 from .model import Kind, Stock
 from .names import ETF_BRANDS, ETF_THEMES, SECTORS, unique_codes, unique_names
+from .paths import draw_paths
 from .research import write_parquet
+from .sessions import hours_of, regular_hours
 
-OPEN_SECOND = 9 * 3600
-CLOSE_SECOND = 15 * 3600 + 30 * 60
-CONTINUOUS = 380
-"""Minutes of continuous trading, 09:00 to 15:20; then ten without a print, then the closing auction's slot."""
-SLOTS = 391
 PRICE_TABLE = (
     (0.0, 600.0), (0.08, 1_300.0), (0.25, 2_900.0), (0.5, 7_200.0), (0.75, 19_000.0), (0.92, 62_000.0),
     (0.985, 210_000.0), (1.0, 900_000.0),
@@ -33,37 +32,38 @@ PRICE_TABLE = (
 TURNOVER_TABLE = (
     (0.0, 4e6), (0.1, 4e7), (0.35, 2.5e8), (0.6, 9e8), (0.8, 4e9), (0.93, 2.4e10), (0.985, 1.3e11), (1.0, 9e11),
 )  # fmt: skip
-SURGES_PER_1000 = 55
-LIMIT_UPS_PER_1000 = 6.5
-LIMIT_DOWNS_PER_1000 = 1.2
+SINGLE_PRICE_PER_1000 = 3
 
 
 def generate(day: dt.date, seed: int, stocks: int = 2_700) -> MarketDay:
-    """Return the market day of *seed*: *stocks* listed symbols over KOSPI and KOSDAQ."""
+    """Return the market day of *seed*: *stocks* listed symbols over KOSPI and KOSDAQ, in the hours of *day*."""
     key = key_of(seed, "day", day.isoformat())
     listed, turnover, lean = _listing(key, stocks)
-    bars, surges = _paths(key, listed, turnover, lean)
+    hours = hours_of(day, *regular_hours(day))
+    bars, surges = draw_paths(key, listed, turnover, lean, hours)
+    interruptions = interrupt(bars, listed, seed, hours)
     research = research_rows(key_of(key, "research"), day, listed, lean)
-    news = headlines(key_of(key, "news"), day, listed, surges, OPEN_SECOND)
+    news = headlines(key_of(key, "news"), day, listed, surges, hours.open)
     return MarketDay(
         day=day,
-        prev_day=previous_weekday(day),
+        prev_day=previous_open_day(day),
         seed=seed,
         source="generated",
-        open_second=OPEN_SECOND,
-        close_second=CLOSE_SECOND,
+        open_second=hours.open,
+        close_second=hours.close,
         stocks=listed,
         bars=bars,
         news=news,
         research=partial(write_parquet, research),
         known=lambda: research,
+        interruptions=interruptions,
     )
 
 
-def previous_weekday(day: dt.date) -> dt.date:
-    """Return the weekday before *day*."""
+def previous_open_day(day: dt.date) -> dt.date:
+    """Return the trading day before *day*."""
     before = day - dt.timedelta(days=1)
-    while before.weekday() >= 5:
+    while not is_open_day(before):
         before -= dt.timedelta(days=1)
     return before
 
@@ -140,7 +140,8 @@ def _stock(
         sector=sector,
         kospi200=market == "KOSPI" and kind == "common" and rank > 0.8,
         drawn=False,
-        single_price=False,
+        single_price=liquidation
+        or (kind == "common" and turnover < 2e9 and key_of(base, "single price", code) % 1_000 < SINGLE_PRICE_PER_1000),
     )
 
 
@@ -153,160 +154,3 @@ def _distinct(listed: list[Stock]) -> tuple[Stock, ...]:
         fields = {field: getattr(stock, field) for field in Stock.__struct_fields__}
         distinct.append(stock if seen == 1 else Stock(**{**fields, "name": f"{stock.name}{seen}"}))
     return tuple(distinct)
-
-
-def _paths(key: int, listed: tuple[Stock, ...], turnover: Floats, lean: Floats) -> tuple[Bars, list[tuple[int, int]]]:
-    """Return the bars, and the surges as (row, first minute)."""
-    count = len(listed)
-    drift, factor, surges = _events(key, listed, turnover)
-    level = 1.0 + np.cumsum(_returns(key, listed, lean) + drift, axis=1)
-    base = np.array([stock.base for stock in listed], dtype=np.int64)
-    upper = np.array([stock.upper for stock in listed], dtype=np.int64)
-    lower = np.maximum(np.array([stock.lower for stock in listed], dtype=np.int64), 1)
-    gap = 1.0 + 0.007 * normals(key_of(key, "gap"), count) + 0.004 * lean
-    etp = np.array([stock.etp for stock in listed])
-    path = _on_grid(np.maximum(base[:, None] * level * gap[:, None], 1.0), lower, upper, etp)
-    first = _on_grid(np.maximum(base * gap, 1.0)[:, None], lower, upper, etp)[:, 0]
-    volume = _volumes(key, turnover, base, factor, path, upper)
-    volume[np.array([stock.halted for stock in listed])] = 0
-    return _bars(key, path, first, volume, lower, upper, etp), surges
-
-
-def _returns(key: int, listed: tuple[Stock, ...], lean: Floats) -> Floats:
-    """Return each stock's minute returns: market, sector and own noise, and a modest lean over the day."""
-    count = len(listed)
-    minutes = np.arange(CONTINUOUS, dtype=np.float64)
-    edge = 1.0 + 1.6 / (1.0 + minutes / 12.0) + 0.4 / (1.0 + (CONTINUOUS - minutes) / 15.0)
-    common = normals(key_of(key, "market"), CONTINUOUS) * 0.00025
-    names = sorted({stock.sector for stock in listed})
-    sector_of = np.array([names.index(stock.sector) for stock in listed], dtype=np.int64)
-    sector = normals(key_of(key, "sector"), len(names) * CONTINUOUS).reshape(len(names), CONTINUOUS) * 0.0003
-    calm = np.array([0.25 if stock.kind in {"etf", "spac", "reit"} else 1.0 for stock in listed])
-    spread = (0.0005 + 0.0014 * uniforms(key_of(key, "sigma"), count)) * calm
-    own = normals(key_of(key, "own"), count * CONTINUOUS).reshape(count, CONTINUOUS)
-    beta = 0.5 + uniforms(key_of(key, "beta"), count)
-    noise = own * spread[:, None] + beta[:, None] * common + calm[:, None] * sector[sector_of]
-    result: Floats = noise * edge + (0.006 * lean * calm / CONTINUOUS)[:, None]
-    return result
-
-
-def _events(key: int, listed: tuple[Stock, ...], turnover: Floats) -> tuple[Floats, Floats, list[tuple[int, int]]]:
-    """Return extra returns and volume factors of the day's events, and the surges as (row, first minute)."""
-    stream = Stream(key_of(key, "events"))
-    count = len(listed)
-    movers = [row for row, stock in enumerate(listed) if stock.kind in {"common", "preferred"} and turnover[row] < 2e11]
-
-    def busier(draws: int) -> int:
-        # What runs is mostly what many trade: of some stocks drawn, the one with most turnover.
-        return max((stream.pick(movers) for _ in range(draws)), key=lambda row: (turnover[row], row))
-
-    drift = np.zeros((count, CONTINUOUS), dtype=np.float64)
-    factor = np.ones((count, CONTINUOUS), dtype=np.float64)
-    surges: list[tuple[int, int]] = []
-    for _ in range(max(1, count * SURGES_PER_1000 // 1_000)):
-        row, draw = busier(2), stream.below(6)
-        start = stream.below(CONTINUOUS - 40)
-        start = 0 if draw < 2 else min(start, stream.below(CONTINUOUS - 40)) if draw < 4 else start
-        rise = 0.05 + 0.17 * stream.uniform()
-        _surge(stream, drift[row], factor[row], start, rise, 0.15 + 0.95 * stream.uniform())
-        surges.append((row, start))
-    for _ in range(int(count * LIMIT_UPS_PER_1000 / 1_000)):
-        row, start, length = busier(3), stream.below(330), stream.between(5, 45)
-        if stream.below(6) == 0:  # bid up to the limit from the open on
-            start, length = 0, stream.between(1, 3)
-        drift[row, start : start + length] += 0.36 / length
-        factor[row, start : start + length] *= 9.0
-        drift[row, start + length :] = 0.001
-        surges.append((row, start))
-    for _ in range(int(count * LIMIT_DOWNS_PER_1000 / 1_000)):
-        row, start, length = stream.pick(movers), stream.below(120), stream.between(10, 60)
-        drift[row, start : start + length] -= 0.36 / length
-        factor[row, start : start + length] *= 7.0
-        drift[row, start + length :] = -0.001
-    # The larger a stock's usual turnover, the less an event multiplies it.
-    factor = 1.0 + (factor - 1.0) * np.sqrt(np.minimum(1.0, 5e9 / turnover))[:, None]
-    return drift, factor, sorted(surges)
-
-
-def _surge(stream: Stream, drift: Floats, factor: Floats, start: int, rise: float, given_back: float) -> None:
-    """Lift a stock by *rise* over some minutes, hold it, and take back a part."""
-    # Overnight news is priced in within minutes; a run of the day takes longer.
-    up = stream.between(1, 25) if start == 0 else stream.between(8, 45)
-    hold, down = stream.between(2, 50), stream.between(15, 140)
-    drift[start : start + up] += rise / up
-    drift[start + up + hold : start + up + hold + down] -= rise * given_back / down
-    strength = 4.0 + 9.0 * stream.uniform()
-    factor[start : start + up] *= strength
-    factor[start + up : start + up + hold + down] *= 1.0 + strength * 0.35
-
-
-def _on_grid(prices: Floats, lower: Ints, upper: Ints, etp: Flags) -> Ints:
-    """Return won on the tick grid inside the day's limits."""
-    whole = prices.astype(np.int64)
-    ticks = np.where(etp[:, None], tick_sizes(whole, etp=True), tick_sizes(whole))
-    down = whole // ticks * ticks
-    result: Ints = np.clip(down, lower[:, None], upper[:, None])
-    return result
-
-
-def _volumes(key: int, turnover: Floats, base: Ints, factor: Floats, path: Ints, upper: Ints) -> Ints:
-    """Return shares a minute: U-shaped, noisy, more in a surge, little while locked at the upper limit."""
-    count = len(base)
-    minutes = np.arange(CONTINUOUS, dtype=np.float64)
-    shape = 0.55 + 3.2 / (1.0 + minutes / 9.0) + 1.1 / (1.0 + (CONTINUOUS - minutes) / 14.0)
-    shape /= shape.sum()
-    draw = uniforms(key_of(key, "volume"), count * CONTINUOUS).reshape(count, CONTINUOUS)
-    noise = 0.15 + draw * draw * 2.55
-    expected = (turnover / base)[:, None] * shape * factor * noise
-    locked = path >= upper[:, None]
-    volume: Ints = np.where(locked, expected * 0.15, expected).astype(np.int64)
-    return volume
-
-
-def _bars(key: int, path: Ints, first: Ints, volume: Ints, lower: Ints, upper: Ints, etp: Flags) -> Bars:
-    """Return minute bars whose closes follow the path; opens lie near the close before."""
-    count = len(first)
-    bars = Bars.empty(count, SLOTS)
-    grid = range(CONTINUOUS)
-    before = np.concatenate([first[:, None], path[:, :-1]], axis=1)
-    reach = below(key_of(key, "reach"), count * CONTINUOUS * 2, 3).reshape(2, count, CONTINUOUS)
-    tick = np.where(etp[:, None], tick_sizes(path, etp=True), tick_sizes(path))
-    top, bottom = np.maximum(before, path), np.minimum(before, path)
-    high = _snap(np.minimum(top + reach[0] * tick, upper[:, None]), etp, top)
-    low = np.minimum(_snap(np.maximum(bottom - reach[1] * tick, lower[:, None]), etp, lower[:, None]), bottom)
-    opening = volume[:, 0] > 0
-    volume = volume.copy()
-    volume[:, 0] = np.where(opening, volume[:, 0] + volume[:, 0] // 2, 0)
-    needed = points_needed(before, high, low, path)[0]
-    volume = np.where((volume > 0) & (volume < needed), needed, volume)
-    for name, column in (("open", before), ("high", high), ("low", low), ("close", path)):
-        getattr(bars, name)[:, list(grid)] = np.where(volume > 0, column, 0)
-    bars.volume[:, :CONTINUOUS] = volume
-    bars.auction[:, 0] = opening
-    _closing_auction(key, bars, path, volume, upper, etp)
-    return bars
-
-
-def _snap(prices: Ints, etp: Flags, least: Ints) -> Ints:
-    """Floor to the grid, never below *least*."""
-    ticks = np.where(etp[:, None], tick_sizes(prices, etp=True), tick_sizes(prices))
-    return np.maximum(prices // ticks * ticks, least)
-
-
-def _closing_auction(key: int, bars: Bars, path: Ints, volume: Ints, upper: Ints, etp: Flags) -> None:
-    """Put the single closing price: within a tick of the last, with a few percent of the day's volume."""
-    count = len(path)
-    steps = below(key_of(key, "closing"), count, 3) - 1
-    share = 2 + below(key_of(key, "closing volume"), count, 6)
-    total = volume.sum(axis=1)
-    last = path[:, -1]
-    steps = np.where(last >= upper, 0, steps)  # what is locked stays locked
-    up = np.array([step_price(int(p), int(s), etp=bool(e)) for p, s, e in zip(last, steps, etp, strict=True)])
-    high, low = path.max(axis=1), path.min(axis=1)
-    price = np.clip(up, low, high)
-    qty = total * share // 100
-    slot = SLOTS - 1
-    for name in ("open", "high", "low", "close"):
-        getattr(bars, name)[:, slot] = np.where(qty > 0, price, 0)
-    bars.volume[:, slot] = qty
-    bars.auction[:, slot] = qty > 0

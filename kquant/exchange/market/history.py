@@ -57,8 +57,9 @@ def _row(
     known = stock.kind in {"common", "preferred"} and stream.below(100) < 95
     closes = _closes(stock.prev_close, moves)
     volumes = tuple(int(stock.prev_volume * (0.3 + 1.6 * share)) for share in chance.tolist())
-    highs = tuple(close + close * stream.below(300) // 10_000 for close in closes)
-    lows = tuple(close - close * stream.below(300) // 10_000 for close in closes)
+    above, under = stream.belows(300, len(closes)), stream.belows(300, len(closes))
+    highs = tuple(close + close * part // 10_000 for close, part in zip(closes, above, strict=True))
+    lows = tuple(close - close * part // 10_000 for close, part in zip(closes, under, strict=True))
     unit = max(1, stock.prev_volume // 50)
     count = stream.below(7)
     year_high = max(highs) + max(highs) * stream.below(2_500) // 10_000

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .generate import CLOSE_SECOND, OPEN_SECOND, previous_weekday
+from .generate import previous_open_day
 from .importer_parts import (
     Flows,
     History,
@@ -30,6 +30,7 @@ from .importer_parts import (
 from .importer_paths import DailyRow
 from .importer_sources import market_of, open_source, parse_day
 from .model import Kind, MarketFileError, Stock
+from .sessions import regular_hours
 
 KINDS: dict[str, Kind] = {
     "common": "common",
@@ -55,8 +56,8 @@ def import_bars(
     statements: Path | None = None,
     columns: Mapping[str, str] = NO_COLUMNS,
     seed: int = 0,
-    open_second: int = OPEN_SECOND,
-    close_second: int = CLOSE_SECOND,
+    open_second: int | None = None,
+    close_second: int | None = None,
 ) -> ImportReport:
     """Write the market day of *day* to the folder *out* and say what was found. Raises MarketFileError.
 
@@ -66,8 +67,10 @@ def import_bars(
     sector, shares and flags.   flows: code, date, foreign_net, institution_net.   statements: code, filed and ratios
     in percent.   columns: canonical name -> the file's column, where `importer_sources.ALIASES` does not know it.
     The base price is `base`, else close - change, else the close before *day*, else the first price (reported).
+    The session is that of *day* where none is given.
     """
-    hours = Hours(open_second, close_second)
+    usual = regular_hours(day)
+    hours = Hours(usual[0] if open_second is None else open_second, usual[1] if close_second is None else close_second)
     with open_source(bars, ("code", "time"), columns) as source:
         ticks = "price" in source.columns and "open" not in source.columns
         missing = [name for name in (("price", "qty") if ticks else PRICES) if name not in source.columns]
@@ -99,7 +102,7 @@ def import_bars(
     )
     research = [research_row(stock, known, halted=stock.halted) for stock in stocks]
     filled = put_together(seed, hours, stocks, minute, daily_rows)
-    prev_day = max((past[-1]["day"] for past in before.values()), default=previous_weekday(day))
+    prev_day = max((past[-1]["day"] for past in before.values()), default=previous_open_day(day))
     made = save_day(out, day, prev_day, seed, hours, stocks, filled, research)
     return report_of(made, research, minute, tuple(guessed))
 

@@ -100,6 +100,12 @@ class Stream:
         """An int in [0, bound)."""
         return self.word() % bound
 
+    def belows(self, bound: int, count: int) -> list[int]:
+        """The next *count* of `below`, faster than one by one."""
+        found: list[int] = (words((self._state + _GOLDEN) & _MASK, count) % np.uint64(bound)).tolist()
+        self._state = (self._state + count * _GOLDEN) & _MASK
+        return found
+
     def between(self, low: int, high: int) -> int:
         """An int in [low, high]."""
         return low + self.word() % (high - low + 1)

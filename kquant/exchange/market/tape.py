@@ -175,6 +175,7 @@ def _print_counts(bars: StockBars, needed: Ints, single: Flags, key: int) -> Int
     turnover = ((bars.high + bars.low) // 2 * bars.volume).astype(np.float64)
     usual = 1 + np.sqrt(turnover / _VALUE_PER_PRINT).astype(np.int64)
     usual += usual * (below(key_of(key, 1), len(usual), 128) - 64) // 256
+    usual = np.maximum(usual * (bars.last - bars.first + 1) // 60, 1)
     wanted = np.clip(usual, needed, PRINTS_PER_MINUTE_MAX)
     return np.where(single, needed, np.minimum(wanted, bars.volume))
 
