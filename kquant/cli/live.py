@@ -26,7 +26,8 @@ from kquant.cli.plan import Planned, day_before, ended, next_open, sealed, unsea
 from kquant.cli.rooms import Entrance
 from kquant.config import Loaded
 from kquant.gateways.embedded import Credentials, EmbeddedExchange
-from kquant.hours import ClosedDay, day_hours, up_from, up_until
+from kquant.holiday_library import library_word
+from kquant.hours import day_hours, hours_to_plan, up_from, up_until
 from kquant.krx import SessionHours
 from kquant.values import SECOND_US, KquantError, Micros, kst_clock, to_kst
 
@@ -204,10 +205,7 @@ class LiveRun:
             first = date.fromordinal(day.toordinal() + 1)
 
     def _hours(self, day: date) -> SessionHours | None:
-        try:
-            return day_hours(day, self._settings.krx)
-        except ClosedDay:
-            return None
+        return hours_to_plan(day, self._settings.krx, library=library_word(day))
 
     def _up_until(self, hours: SessionHours) -> Micros:
         return up_until(hours, self._settings)
