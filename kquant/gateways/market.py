@@ -40,7 +40,7 @@ class Now(Protocol):
 
 
 class MarketDesk:
-    """Owns the tape's writer and the live fold.
+    """Owns the tape's writer and the live fold. last_epoch, open_epoch: as the tape tells them, 0 for none.
 
     decode: a raw frame's text to its records; only used to fold an existing tape at start.
     call_soon: runs a callback on the desk's own thread, from any thread.
@@ -59,6 +59,7 @@ class MarketDesk:
         on_fatal: Callable[[str], None],
     ) -> None:
         self.fold = MarketFold()
+        self.last_epoch = self.open_epoch = NO_EPOCH
         self._journal = journal
         self._tape = tape
         self._clock = clock
@@ -100,6 +101,10 @@ class MarketDesk:
         for record in records:
             if record.kind == "control":
                 self._cursor = max(self._cursor, control_seq(record))
+            elif record.kind == "epoch_begin":
+                self.open_epoch = self.last_epoch = Epoch(int(record.data))
+            elif record.kind == "epoch_end":
+                self.open_epoch = NO_EPOCH
             yield record
 
     def idle(self) -> bool:
@@ -186,6 +191,7 @@ class MarketDesk:
         """A connection begins."""
         at = self._clock.now()
         self._guards.epoch(epoch)
+        self.last_epoch = self.open_epoch = epoch
         place = self._tape.append("epoch_begin", at, str(epoch).encode())
         self._report(self.fold.epoch_begin(epoch, at, place))
 
@@ -193,6 +199,7 @@ class MarketDesk:
         """A connection ended."""
         at = self._clock.now()
         self._guards.epoch(NO_EPOCH)
+        self.open_epoch = NO_EPOCH
         place = self._tape.append("epoch_end", at, str(epoch).encode())
         self._report(self.fold.epoch_end(epoch, at, place))
 

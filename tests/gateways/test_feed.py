@@ -50,7 +50,10 @@ class Broker:
 
 
 class Room:
-    def __init__(self, url: str, journal: MemoryJournal, clock: SteppedClock, tape: MemoryTape) -> None:
+    def __init__(
+        self, url: str, journal: MemoryJournal, clock: SteppedClock, tape: MemoryTape, notice_tr: str | None = "H0STCNI0",
+        **given: Any,
+    ) -> None:  # fmt: skip
         self.journal, self.clock, self.tape = journal, clock, tape
         self.fatal: list[str] = []
         self.approvals: list[bool] = []
@@ -70,10 +73,10 @@ class Room:
             made.recover(tape)
             return made
 
-        session = FeedSession("DEMO01", "50001234-01", "H0STCNI0", gap_us=1_000, ack_us=5 * SECOND_US)
+        session = FeedSession("DEMO01", "50001234-01", notice_tr, gap_us=1_000, ack_us=5 * SECOND_US)
         self.feed = KisFeed(
             url, journal, clock, session, desk=desk, approval=approval, changed=lambda: None,
-            on_fatal=self.fatal.append,
+            on_fatal=self.fatal.append, jitter=lambda: 0.0, **given,
         )  # fmt: skip
 
     def events(self, kind: type[Any]) -> list[Any]:
@@ -224,6 +227,7 @@ async def test_a_pingpong_is_echoed_unchanged_on_the_socket(room, broker):
 async def test_a_second_process_goes_on_with_the_next_epoch_and_ends_the_last(room, broker):
     await registered(room)
     await asyncio.to_thread(room.feed.close)
+    room.clock.set(Micros(room.clock.now() + SECOND_US))  # two connections keep a second apart
     again = Room(broker.url, room.journal, room.clock, room.tape)
     await asyncio.to_thread(again.feed.start)
     try:

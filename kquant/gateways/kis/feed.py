@@ -1,7 +1,7 @@
-"""The feed's shell: a thread with its own loop that owns the socket, the session and the market desk.
+"""The feed's shell: a thread with its own loop that owns the lines, the session and the market desk.
 
-It shares nothing with owners but the journal: requests are read with an own cursor, reports are appended. Protocol
-pings of the library are off, because KIS has its own PINGPONG (kis-protocol 2.3).
+It shares nothing with owners but the journal: requests are read with an own cursor, reports are appended. How a line is
+kept up stands in `connection.py`, when it may connect in `reconnect.py`, what silence means in `liveness.py`.
 """
 
 from __future__ import annotations
@@ -9,39 +9,36 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
 
 from kquant.events.base import Event, Recorded
-from kquant.events.feed import (
-    Dropped,
-    FeedConnected,
-    FeedLost,
-    FeedUnreachable,
-    FirstTick,
-    Registered,
-    RegistrationExpired,
-    RegistrationRefused,
-    RegistrationUnanswered,
-    RegistrationVoid,
-)
+from kquant.events.day import RunStarted
+from kquant.events.feed import FeedConnected, FeedLost, FeedUnreachable, FirstTick, NoticeUnreadable
 from kquant.events.slots import DropWanted, RegisterWanted
-from kquant.gateways.clock import Clock
+from kquant.gateways.clock import Clock, SteppedClock, WallClock
+from kquant.gateways.kis.connection import Keeper
+from kquant.gateways.kis.liveness import Pulse, Quiet
+from kquant.gateways.kis.notices import BY as NOTICES
+from kquant.gateways.kis.notices import NoticeLine, Unreadable
+from kquant.gateways.kis.reconnect import PROCESS_ENDED, Reconnect
+from kquant.gateways.kis.registry import OpenRequests
 from kquant.gateways.kis.session import Broken, Data, FeedSession, Output, Rejected, Report
 from kquant.gateways.market import MarketDesk
 from kquant.journal.port import AlreadyAnswered, Journal
-from kquant.values import SECOND_US, Epoch, KquantError, Micros, Seq
+from kquant.krx import Venue
+from kquant.market.records import RestPrice
+from kquant.settings import FeedSettings
+from kquant.values import SECOND_US, Epoch, Micros, Seq, Symbol
 
 STREAM = "feed"
-BACKOFF_SECONDS = (1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
-PATIENCE_SECONDS = 0.5
-"""How long on the wall an unanswered request keeps the lockstep waiting before market time may go on."""
+LOOK_US = 5 * SECOND_US
+"""How often the silence of the whole set is looked at."""
+VENUES: dict[str, tuple[Venue, ...]] = {"krx": ("KRX",), "unified": ("KRX", "NXT"), "nxt": ("NXT",)}
+"""Whose sessions the channels of a market cover."""
 
 log = structlog.get_logger("kquant.feed")
 
@@ -51,6 +48,10 @@ class KisFeed:
 
     approval: returns an approval key, a new one if asked to renew; runs wherever it likes.
     changed: called when it may have become idle.   on_fatal: called when it cannot go on.
+    notices: a second line for execution notices; `session` then carries quotes only.
+    probe: returns a stock's price over REST, None if it cannot be had; without it silence of the market is not judged.
+    wall: what a line's pulse is measured with. Left out it is the wall, or none with a stepped clock, where market time
+    waits for us.   jitter: from 0 to below 1; spreads reconnections, decides nothing.
     """
 
     def __init__(
@@ -64,8 +65,11 @@ class KisFeed:
         approval: Callable[[bool], Awaitable[str]],
         changed: Callable[[], None],
         on_fatal: Callable[[str], None],
+        notices: NoticeLine | None = None,
+        probe: Callable[[Symbol], Awaitable[RestPrice | None]] | None = None,
+        wall: Clock | None = None,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.frames = 0
         self.desk: MarketDesk
         self._url = url
         self._journal = journal
@@ -75,20 +79,33 @@ class KisFeed:
         self._approval = approval
         self._changed = changed
         self._on_fatal = on_fatal
+        self._notices = notices
+        self._probe = probe
+        stepped = isinstance(clock, SteppedClock)
+        self._wall = wall if wall is not None or stepped else WallClock()
+        self._watched = not stepped or wall is not None
+        self._jitter = jitter
         self._loop: asyncio.AbstractEventLoop
-        self._socket: ClientConnection | None = None
+        self._keeper: Keeper | None = None
+        self._quiet: Quiet | None = None
+        self._unreadable = Unreadable()
         self._cursor = Seq(0)
         self._epoch = Epoch(0)
-        self._connecting = True
         self._appending = 0
         self._over = False
-        self._resume_at: Micros | None = None
-        self._asked_at: float | None = None
         self._started = threading.Event()
         self._stop: asyncio.Event
-        self._wake: asyncio.Event
-        self._undo: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._main, name="feed", daemon=True)
+
+    @property
+    def frames(self) -> int:
+        """How many frames of this connection are applied."""
+        return 0 if self._keeper is None else self._keeper.frames
+
+    @property
+    def connected(self) -> bool:
+        """Whether a socket is open."""
+        return self._keeper is not None and self._keeper.connected
 
     def start(self) -> None:
         """Start the thread; returns once the desk is recovered and the first connection is under way."""
@@ -118,27 +135,24 @@ class KisFeed:
         self._loop.call_soon_threadsafe(run)
         return done
 
-    @property
-    def connected(self) -> bool:
-        """Whether a socket is open."""
-        return self._socket is not None
-
     def idle(self) -> bool:
         """Tell whether nothing is under way that does not wait on the clock; a closed feed is idle for good."""
         if self._over:
             return True
-        head = self._journal.head
-        waiting = self._session.unanswered and (
-            self._asked_at is not None and time.monotonic() - self._asked_at < PATIENCE_SECONDS
-        )
-        due = self.wake_at()
-        overdue = due is not None and due <= self._clock.now()
-        quiet = self._cursor >= head and self._appending == 0 and not waiting and not self._connecting and not overdue
-        return quiet and self.desk.idle()
+        if self._keeper is None or self._appending or self._cursor < self._journal.head:
+            return False
+        lines = [self._keeper] if self._notices is None else [self._keeper, self._notices.keeper]
+        return all(line.idle() for line in lines) and self.desk.idle()
 
     def wake_at(self) -> Micros | None:
-        """Return the instant the session next sends or gives up, or of the next attempt to connect; None if neither."""
-        return self._session.wake_at() if self.connected else self._resume_at
+        """Return the earliest instant a line sends, gives up or tries to connect; None if none does."""
+        if self._keeper is None:
+            return None
+        lines = [self._keeper] if self._notices is None else [self._keeper, self._notices.keeper]
+        due = [at for at in (line.wake_at() for line in lines) if at is not None]
+        return min(due) if due else None
+
+    # -- what the thread does ----------------------------------------------------------------------------------------
 
     def _main(self) -> None:
         try:
@@ -151,54 +165,81 @@ class KisFeed:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stop, self._wake = asyncio.Event(), asyncio.Event()
+        self._stop = asyncio.Event()
         self.desk = self._make_desk(self._loop.call_soon_threadsafe)
-        self._fold()
-        self._undo = self._journal.subscribe(self._nudged)
+        works = self._prepare()
+        undo = self._journal.subscribe(self._nudged)
         self.desk.catch_up()
         self._started.set()
-        keeper = asyncio.create_task(self._keep_connected(), name="feed")
-        stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({keeper, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        self._undo()
-        for task in (keeper, stopping):
+        tasks = [asyncio.create_task(work, name="feed") for work in works]
+        stopping = asyncio.create_task(_wait(self._stop))
+        await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        undo()
+        failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
+        for task in (*tasks, stopping):
             task.cancel()
-        if keeper.done() and not keeper.cancelled() and (error := keeper.exception()) is not None:
-            raise error
-        await asyncio.gather(keeper, return_exceptions=True)
+        await asyncio.gather(*tasks, stopping, return_exceptions=True)
         # The journal answers on its own thread, which must find this loop open.
         while self._appending:  # noqa: ASYNC110  at the end of a run only
             await asyncio.sleep(0.001)
+        for task in failed:
+            task.result()
 
-    def _fold(self) -> None:
-        """Take the last epoch's number from the log, end it, and void what was asked and not answered."""
-        open_requests: dict[Seq, Recorded] = {}
-        lost = True
-        for fact in self._journal.read(Seq(0), 10_000_000):
+    def _prepare(self) -> list[Coroutine[Any, Any, None]]:
+        """Take up what the log leaves, and return what is to run."""
+        facts = self._journal.read(Seq(0), 10_000_000)
+        settings = [fact.event.settings for fact in facts if isinstance(fact.event, RunStarted)]
+        rules = settings[-1].feed if settings else FeedSettings()
+        reconnect = Reconnect(rules, self._jitter)
+        if self._watched:
+            self._quiet = Quiet(rules, VENUES[self._session.market])
+        self._fold(facts, reconnect)
+        self._keeper = Keeper(
+            self._url, self._clock, self._wall, self._session, self, reconnect, Pulse(rules), self._changed
+        )
+        works: list[Coroutine[Any, Any, None]] = [self._keeper.run()]
+        if self._notices is not None:
+            self._notices.attach(
+                self._clock,
+                self._wall,
+                rules,
+                self._jitter,
+                facts,
+                lambda event: self._append(event, None, NOTICES),
+                self._changed,
+            )
+            works.append(self._notices.keeper.run())
+        if self._quiet is not None and self._probe is not None:
+            works.append(self._listen_for_silence(self._quiet, self._probe))
+        return works
+
+    def _fold(self, facts: Sequence[Recorded], reconnect: Reconnect) -> None:
+        """Take the last epoch's number from log and tape, end it, and void what was asked and not answered."""
+        requests, lost = OpenRequests(), True
+        for fact in facts:
             self._cursor = fact.seq
+            requests.fold(fact)
+            if self._quiet is not None:
+                self._quiet.learn(fact)
+            if fact.by == NOTICES:
+                continue
+            reconnect.fold(fact)
             match fact.event:
                 case FeedConnected(epoch=epoch):
-                    self._epoch, lost = epoch, False
-                case FeedLost():
-                    lost = True
-                case RegisterWanted() | DropWanted():
-                    open_requests[fact.seq] = fact
-                case (
-                    Registered()
-                    | Dropped()
-                    | RegistrationRefused()
-                    | RegistrationUnanswered()
-                    | RegistrationExpired()
-                    | RegistrationVoid()
-                ):
-                    open_requests.pop(fact.caused_by or Seq(0), None)
+                    self._epoch, lost = max(self._epoch, epoch), False
+                case FeedLost(epoch=epoch):
+                    self._epoch, lost = max(self._epoch, epoch), True
                 case _:
                     pass
-        for fact in open_requests.values():
-            self._handle(self._session.request(fact))
+        reconnect.folded()
+        for fact in requests.open():
+            self.handle(self._session.request(fact))
+        # A connection the broker never took is on the tape only; its number is used all the same.
+        self._epoch = max(self._epoch, self.desk.last_epoch)
+        if not lost or self.desk.open_epoch:
+            self.desk.epoch_end(self.desk.open_epoch or self._epoch)
         if not lost:
-            self.desk.epoch_end(self._epoch)
-            self._append(FeedLost(epoch=self._epoch, reason="the process ended"), None)
+            self._append(FeedLost(epoch=self._epoch, reason=PROCESS_ENDED), None)
 
     def _nudged(self) -> None:
         self._loop.call_soon_threadsafe(self._follow)
@@ -209,142 +250,90 @@ class KisFeed:
             while facts := self._journal.read(self._cursor):
                 for fact in facts:
                     if isinstance(fact.event, RegisterWanted | DropWanted):
-                        self._handle(self._session.request(fact))
+                        self.handle(self._session.request(fact))
+                    if self._quiet is not None:
+                        self._quiet.learn(fact)
                 self._cursor = facts[-1].seq
         except Exception as error:  # noqa: BLE001  the loop would only log it, and the feed would stand still
             self._on_fatal(f"feed: {error!r}")
-        self._wake.set()
+        if self._keeper is not None:
+            self._keeper.wake()
         self._changed()
 
-    async def _keep_connected(self) -> None:
-        attempt, renew = 0, False
+    async def _listen_for_silence(self, quiet: Quiet, probe: Callable[[Symbol], Awaitable[RestPrice | None]]) -> None:
+        """Ask over REST when the whole set is silent, and give up a line that the market speaks past."""
         while True:
-            self._connecting, self._resume_at = True, None
-            opened = self._clock.now()
-            end = await self._connect_once(renew, attempt + 1)
-            self._connecting, renew = True, end.renew_approval
-            if self._clock.now() - opened > 60 * SECOND_US:
-                attempt = 0
-            log.info("feed connection ended", reason=end.reason)
-            base = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)]
-            jitter = random.uniform(0, base / 4)  # noqa: S311  spreads reconnects, decides nothing
-            pause = max(base + jitter, end.wait_seconds)
-            attempt += 1
-            resume_at = self._resume_at = Micros(self._clock.now() + int(pause * SECOND_US))
-            self._connecting = False
-            self._changed()
-            await self._clock.sleep_until(resume_at)
+            await self._clock.sleep_until(Micros(self._clock.now() + LOOK_US))
+            code = quiet.check(self._clock.now()) if self.connected else None
+            if code is None:
+                continue
+            price = await probe(code)
+            reason = quiet.probed(code, None if price is None else price.volume, self._clock.now())
+            if reason is not None and self._keeper is not None:
+                self._keeper.give_up(Broken(reason, 0))
 
-    async def _connect_once(self, renew: bool, attempt: int) -> Broken:
-        """Hold one connection for as long as it lasts; return why it ended, the least wait, whether to renew the key."""
-        try:
-            approval = await self._approval(renew)
-            socket = await connect(self._url, ping_interval=None, max_size=1 << 20, open_timeout=10, max_queue=1_024)
-        except (OSError, WebSocketException, TimeoutError, KquantError) as error:
-            self._append(FeedUnreachable(attempt=attempt, reason=f"{type(error).__name__}: {error}"), None)
-            return Broken(str(error), 1)
-        epoch = self._epoch = Epoch(self._epoch + 1)
-        self._socket, self.frames = socket, 0
-        self.desk.epoch_begin(epoch)
-        self._handle(self._session.opened(epoch, approval, self._clock.now()))
-        self._asked_at = time.monotonic()
-        end = Broken("the feed was closed", 0)
-        try:
-            end = await self._hold(socket)
-        finally:
-            self._connecting = True
-            self._socket = None
-            await socket.close()
-            self.desk.epoch_end(epoch)
-            self._append(FeedLost(epoch=epoch, reason=end.reason), None)
-            self._handle(self._session.closed())
-        return end
+    # -- what its line does ------------------------------------------------------------------------------------------
 
-    async def _hold(self, socket: ClientConnection) -> Broken:
-        """Listen and keep time until either ends; an error of the line is a reason, one of ours is raised."""
-        tasks = [
-            asyncio.create_task(self._listen(socket), name="feed-listen"),
-            asyncio.create_task(self._timer(socket), name="feed-timer"),
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return next(task for task in tasks if task.done()).result()
-        except (OSError, WebSocketException) as error:
-            return Broken(f"{type(error).__name__}: {error}", 0)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    async def approval(self, renew: bool) -> str:
+        """Return an approval key."""
+        return await self._approval(renew)
 
-    async def _listen(self, socket: ClientConnection) -> Broken:
-        await self._flush(socket)
-        async for text in socket:
-            broken = await self._take(socket, text if isinstance(text, str) else text.decode(errors="replace"))
-            if broken is not None:
-                return broken
-        return Broken("closed by the broker", 0)
+    def opened(self, approval: str) -> None:
+        """A socket is open: a new epoch begins."""
+        self._epoch = Epoch(self._epoch + 1)
+        self.desk.epoch_begin(self._epoch)
+        if self._quiet is not None:
+            self._quiet.opened(self._epoch, self._clock.now())
+        self.handle(self._session.opened(self._epoch, approval, self._clock.now()))
 
-    async def _take(self, socket: ClientConnection, text: str) -> Broken | None:
-        outputs = self._session.receive(text)
-        broken = self._handle(outputs)
-        self.frames += 1
-        if text.startswith("{"):
-            self._connecting = self._connecting and not any(
-                isinstance(one, Report) and isinstance(one.event, FeedConnected) for one in outputs
-            )
-            await self._flush(socket)
-        self._changed()
-        return broken
+    def lost(self, reason: str) -> None:
+        """The epoch ends."""
+        self.desk.epoch_end(self._epoch)
+        self._append(FeedLost(epoch=self._epoch, reason=reason), None)
+        self.handle(self._session.closed())
 
-    async def _timer(self, socket: ClientConnection) -> Broken:
-        """Send queued requests when their time comes, and give up on unanswered ones."""
-        while True:
-            self._wake.clear()
-            broken = self._handle(self._session.late(self._clock.now()))
-            if broken is not None:
-                return broken
-            await self._flush(socket)
-            self._changed()
-            due = self._session.wake_at()
-            waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._wake.wait())]
-            if due is not None:
-                waits.append(asyncio.create_task(_sleep(self._clock, due)))
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for one in waits:
-                    one.cancel()
+    def unreachable(self, attempt: int, reason: str) -> None:
+        """No socket could be opened."""
+        self._append(FeedUnreachable(attempt=attempt, reason=reason), None)
 
-    async def _flush(self, socket: ClientConnection) -> None:
-        for text in self._session.to_send(self._clock.now()):
-            self._asked_at = time.monotonic()
-            await socket.send(text)
+    def say(self, events: Sequence[Event]) -> None:
+        """Record what nothing asked for."""
+        for event in events:
+            self._append(event, None)
 
-    def _handle(self, outputs: list[Output]) -> Broken | None:
+    def handle(self, outputs: Sequence[Output]) -> Broken | None:
+        """Hand data to the desk and reports to the journal."""
         broken = None
         for output in outputs:
-            match output:
-                case Data(text=text, records=records, first=first):
-                    place = self.desk.frame(text, records)
-                    if not first:
-                        continue
-                    if place is None:
-                        self._session.doubted(first)
-                        continue
-                    self.desk.flush()
-                    for code, channel in first:
-                        self._append(FirstTick(epoch=self._epoch, code=code, channel=channel, place=place), None)
-                case Report(event=event, caused_by=cause):
-                    self._append(event, cause)
-                case Rejected(text=text):
-                    self.desk.reject(text, "format")
-                case Broken():
-                    broken = output
+            kind = type(output)
+            if kind is Data:
+                self._data(output)  # type: ignore[arg-type]
+            elif isinstance(output, Report):
+                if isinstance(output.event, NoticeUnreadable):
+                    self.say(self._unreadable.note(output.event, self._clock.now()))
+                else:
+                    self._append(output.event, output.caused_by)
+            elif isinstance(output, Rejected):
+                self.desk.reject(output.text, "format")
+            elif isinstance(output, Broken):
+                broken = output
         return broken
 
-    def _append(self, event: Event, caused_by: Seq | None) -> None:
+    def _data(self, data: Data) -> None:
+        place = self.desk.frame(data.text, data.records)
+        if place is None:
+            self._session.doubted(data.first)
+            return
+        if self._quiet is not None:
+            self._quiet.data(data.records[-1], self._clock.now())
+        if data.first:
+            self.desk.flush()
+            for code, channel in data.first:
+                self._append(FirstTick(epoch=self._epoch, code=code, channel=channel, place=place), None)
+
+    def _append(self, event: Event, caused_by: Seq | None, by: str = STREAM) -> None:
         self._appending += 1
-        future = self._journal.append(STREAM, [event], by="feed", caused_by=caused_by)
+        future = self._journal.append(STREAM, [event], by=by, caused_by=caused_by)
         future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._appended, done))
 
     def _appended(self, done: Future[tuple[Recorded, ...]]) -> None:
@@ -356,5 +345,5 @@ class KisFeed:
         self._changed()
 
 
-async def _sleep(clock: Clock, at: Micros) -> None:
-    await clock.sleep_until(at)
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()

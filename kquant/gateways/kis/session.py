@@ -112,6 +112,7 @@ class FeedSession:
         offered: frozenset[str] | None = None,
     ) -> None:
         self.rejected = 0
+        self.market = market
         self._hts_id = hts_id
         self._account = account.replace("-", "")
         self._notice_tr = notice_tr
@@ -138,6 +139,11 @@ class FeedSession:
     def unanswered(self) -> bool:
         """Whether a request awaits its acknowledgement."""
         return self._pending is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the broker took the connection: requests may be made."""
+        return self._ready
 
     def opened(self, epoch: Epoch, approval_key: str, at: Micros) -> list[Output]:
         """A connection is open: forget the last one, and register the execution notice, if there is one."""
