@@ -99,16 +99,26 @@ class Feed:
         return plain[: -plain[-1]].decode().split("^")
 
 
+class Wall:
+    """The wall's clock, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = WALL
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class World:
     """The exchange, its ports, and what a client needs to call them."""
 
     def __init__(
-        self, ports: Ports, bound: dict[str, int], http: aiohttp.ClientSession, admin: ClientConnection
+        self, ports: Ports, wall: Wall, bound: dict[str, int], http: aiohttp.ClientSession, admin: ClientConnection
     ) -> None:
         self.ports = ports
+        self.wall = wall
         self.bound = bound
         self.http = http
-        self.wall = WALL
         self._admin = admin
         self._tokens: dict[str, str] = {}
 
@@ -212,13 +222,13 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def open_world(faults: FaultBook | None = None) -> AsyncIterator[World]:
+async def open_world(faults: FaultBook | None = None, speed: float | None = None) -> AsyncIterator[World]:
     """Open an exchange over a tiny market at 09:00:10 on free ports."""
     rows = [stock(code) for code in CODES]
     market = FakeMarket(rows, {"000001": PRINTS, "000002": PRINTS})
     options = ExchangeOptions(real=OPTIONS, paper=PAPER, start_second=OPEN + 10)
-    world: World
-    ports = Ports(Exchange(market, options), None, {}, wall=lambda: world.wall, faults=faults)
+    wall = Wall()
+    ports = Ports(Exchange(market, options), speed, {}, wall=wall, faults=faults)
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
         stack.push_async_callback(ports.stop)
@@ -226,5 +236,4 @@ async def open_world(faults: FaultBook | None = None) -> AsyncIterator[World]:
         admin = await stack.enter_async_context(
             connect(f"ws://127.0.0.1:{bound['admin_port']}", ping_interval=None, compression=None)
         )
-        world = World(ports, bound, http, admin)
-        yield world
+        yield World(ports, wall, bound, http, admin)

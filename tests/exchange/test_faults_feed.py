@@ -136,9 +136,9 @@ async def test_no_pingpong_comes_and_nobody_is_blamed_for_its_echo(world: World)
         await feed.socket.send('{"header":{"tr_id":"PINGPONG"}}')
         await world.fault("no_pingpong")
         await world.step(OPEN + 70)
-        world.wall += 41
+        world.wall.now += 41
         await world.step(OPEN + 80)
-        world.wall += 41
+        world.wall.now += 41
         await world.step(OPEN + 90)
         assert await feed.all() == []
 
@@ -187,6 +187,23 @@ async def test_a_late_acknowledgement_comes_when_market_time_reaches_its_due_beh
         late = await feed.all()
         assert [feed.code(text) for text in late if text.startswith("{")] == ["OPSP0000"]
         assert after - before == len(late) + 1  # the answer that ends `all` was sent between
+
+
+async def test_under_a_clock_that_runs_by_itself_a_late_text_comes_by_itself() -> None:
+    async with open_world(speed=100.0) as world, world.feed() as feed:
+        before = (await world.admin(op="now"))["now"]
+        await world.fault("late_ack", s=5)
+        assert await feed.register("H0STCNI0", "DEMO01") == "OPSP0000"
+        assert (await world.admin(op="now"))["now"] - before >= 5_000_000
+
+
+async def test_a_window_of_market_time_holds_at_night_too(world: World) -> None:
+    await world.fault("maintenance", **{"from": "02:00", "until": "03:00"})
+    await world.login()
+    await world.step(26 * 3_600 + 60)
+    assert (await world.quote()).status == 503
+    await world.step(27 * 3_600)
+    assert (await world.quote()).status == 200
 
 
 @covers("wrong_ack")

@@ -39,6 +39,11 @@ class FaultBook:
         for fault in faults:
             self.add(fault)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether texts of the server go out as they are, and none is held back."""
+        return not self._by_hook["outgoing"] and not self._waiting
+
     # -- setting and clearing -------------------------------------------------------------------------------
 
     def add(self, fault: Fault) -> int:
@@ -153,12 +158,11 @@ class FaultBook:
 
     def outgoing(self, service: Service, session: Session, text: str, now: Now) -> Outgoing:
         """Return what to send to *session* now in place of *text*; what is held back comes out of `release`."""
-        actives = self._by_hook["outgoing"]
-        if not actives and not self._waiting:
+        if self.quiet:
             return Outgoing((text,))
         found = texts.read(text, session)
         sent, drop = [text], Connected().drop
-        for active in actives:
+        for active in self._by_hook["outgoing"]:
             if not sent or not outgoing.concerns(active, service, found) or not active.draw(now):
                 continue
             if active.fault.kind == "drop_connection":

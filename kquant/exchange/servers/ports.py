@@ -32,6 +32,7 @@ from kquant.exchange.servers.lines import KisConnection
 HOST: Final = "127.0.0.1"
 SLOW_BYTES: Final = 32 * 1024 * 1024
 """A client this far behind is cut off, as a real feed does."""
+DAY_S: Final = 86_400
 ECHO_S: Final = 40.0
 """A client that leaves PINGPONG unanswered this many wall seconds is cut off. Source: kis-protocol.md 2.3, 7.6."""
 _ORDERLY: Final = (1000, 1001)
@@ -181,6 +182,7 @@ class Ports:
         if before.reject_order:
             service.desk.reject_next = True
         answer = service.rest(before.request, self.wall())
+        service.desk.reject_next = False
         self.flush()
         after = self.faults.after(service.environment, request, answer, self._now())
         await self._delay(after)
@@ -249,6 +251,9 @@ class Ports:
         if held is None:
             return
         service, line = held
+        if self.faults.quiet:
+            line.send_text(text)
+            return
         verdict = self.faults.outgoing(service.environment, session, text, self._now())
         for left in verdict.texts:
             line.send_text(left)
@@ -282,11 +287,10 @@ class Ports:
         """Send what the core produced and what has fallen due; cut off whoever is too slow, silent or due to be."""
         for session, text in self.exchange.take_outbox():
             self._send(session, text)
-        lines = {(service.environment, session.number): session for session, (service, _) in self.sockets.items()}
         for environment, number, text in self.faults.release(self._now()):
-            found = lines.get((environment, number))
-            if found in self.sockets:
-                self.sockets[found][1].send_text(text)
+            for session, (service, line) in self.sockets.items():
+                if (service.environment, session.number) == (environment, number):
+                    line.send_text(text)
         now, wall = self.exchange.now_us // US, self.wall()
         for session, (_, line) in list(self.sockets.items()):
             if session.unanswered == 0:
@@ -312,7 +316,7 @@ class Ports:
                 self.end(session, "close" if act == "close" else "abort")
 
     def _now(self) -> Now:
-        return Now(self.exchange.now_us, self.exchange.second, self.wall())
+        return Now(self.exchange.now_us, self.exchange.second % DAY_S, self.wall())
 
     # -- market time ----------------------------------------------------------------------------------------
 
