@@ -61,7 +61,8 @@ class FigureBook:
         generated = self._source.generated
         stream = Stream(key_of(market.seed, "figures", stock.code))
         fund = stock.etp
-        face = 0 if fund or not generated else 100 if stock.kind == "spac" else stream.pick(_FACES)
+        faces = [face for face in _FACES if 2 * face <= stock.base] or [100]
+        face = 0 if fund or not generated else 100 if stock.kind == "spac" else stream.pick(faces)
         margin = stream.pick(_MARGINS) if generated else 40
         if fund or stock.kind == "spac" or troubled(stock):
             margin = 100

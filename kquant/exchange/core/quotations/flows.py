@@ -48,6 +48,7 @@ class FlowBook:
         self._source = source
         self._past = past
         self._made: dict[str, tuple[DayFlow, ...]] = {}
+        self._entered: dict[int, dict[str, int]] = {}
 
     def past(self, stock: Stock) -> tuple[DayFlow, ...]:
         """Return the flows of the last sessions before the day, newest first; empty when not known."""
@@ -73,8 +74,15 @@ class FlowBook:
         nets = []
         for rate, entries in zip(rates, (FOREIGN_ENTRIES, INSTITUTION_ENTRIES), strict=True):
             entered = [second for second in entries if second <= last]
-            nets.append(self._source.market.stats(stock.code, entered[-1]).volume * rate // 1_000 if entered else 0)
+            nets.append(self._volumes_at(entered[-1]).get(stock.code, 0) * rate // 1_000 if entered else 0)
         return (nets[0], nets[1]) if last >= FOREIGN_ENTRIES[0] else None
+
+    def _volumes_at(self, second: int) -> dict[str, int]:
+        """Return every traded stock's volume when an estimate was entered."""
+        found = self._entered.get(second)
+        if found is None:
+            found = self._entered[second] = {row.code: row.volume for row in self._source.market.board(second)}
+        return found
 
     def _rates(self, stock: Stock) -> tuple[int, int]:
         """Return the day's net shares of foreigners and institutions in thousandths of the volume."""

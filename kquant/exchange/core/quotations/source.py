@@ -6,7 +6,7 @@ from typing import Final
 
 from kquant.exchange.core.ports import Market, MarketFilter
 from kquant.exchange.core.rest import Request, RestError, required, value_error
-from kquant.exchange.core.rules import sign_of
+from kquant.exchange.core.rules import RANDOM_END_S, sign_of
 from kquant.exchange.market.model import DayStats, RankRow, Stock
 
 VENUES: Final = ("J", "NX", "UN")
@@ -107,8 +107,8 @@ class Source:
 
     @property
     def after_close(self) -> bool:
-        """Whether the regular session is over."""
-        return self.last() >= self.market.close_second
+        """Whether the regular session is over, its closing auction's random end included."""
+        return self.last() >= self.market.close_second + RANDOM_END_S
 
 
 def direction(stock: Stock, price: int) -> tuple[int, str]:
