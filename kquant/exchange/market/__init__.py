@@ -37,6 +37,7 @@ from .model import (
     Stock,
 )
 from .rankings import MarketFilter
+from .scripts import ScriptedHalt, ScriptedVi, scripted
 
 __all__ = [
     "Book",
@@ -55,6 +56,8 @@ __all__ = [
     "Program",
     "Quote",
     "RankRow",
+    "ScriptedHalt",
+    "ScriptedVi",
     "Segment",
     "Status",
     "Stock",
@@ -63,4 +66,5 @@ __all__ = [
     "import_krx_day",
     "load",
     "save",
+    "scripted",
 ]

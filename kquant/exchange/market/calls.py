@@ -54,7 +54,7 @@ def call_at(phases: Phases, hours: Hours, tape: Tape, stock: Stock, second: int)
     one = phases.interruption(stock.code, second)
     if one is None:
         raise ValueError(f"{stock.code} is interrupted at {second} by nothing that is listed")
-    match = _match(tape, one.end) if one.result else _match_from(tape, hours.close)
+    match = _match_from(tape, hours.close) if one.end == hours.closing_from else _match(tape, one.end)
     return Call(one.start, one.start + VI_SECONDS, one.trigger or reference, *match)
 
 

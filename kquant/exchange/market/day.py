@@ -212,6 +212,23 @@ class MarketDay:
         """Write the point-in-time research table (`research.COLUMNS`) as Parquet."""
         self._write_research(path)
 
+    def altered(self, bars: Bars, interruptions: Mapping[str, tuple[Interruption, ...]]) -> MarketDay:
+        """Return this day with other bars and the interruptions that belong to them."""
+        return MarketDay(
+            day=self.day,
+            prev_day=self.prev_day,
+            seed=self.seed,
+            source=self.source,
+            open_second=self.open_second,
+            close_second=self.close_second,
+            stocks=self.stocks,
+            bars=bars,
+            news=self._news,
+            research=self._write_research,
+            known=self._read_known,
+            interruptions=interruptions,
+        )
+
     @property
     def all_news(self) -> tuple[NewsTitle, ...]:
         """Every headline of the day, newest first, published or not."""

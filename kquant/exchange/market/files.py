@@ -9,6 +9,7 @@ import datetime as dt
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -22,6 +23,7 @@ from .day import MarketDay
 from .mixing import Flags, Ints
 from .model import Interruption, MarketFileError, NewsTitle, Stock
 from .research import COLUMNS, convert_row, first_line, literal, pattern, read_parquet, read_rows, write_rows
+from .scripts import ScriptedHalt, ScriptedVi, scripted
 
 FORMAT: Final = "kquant-market-day"
 VERSION = 1
@@ -173,8 +175,16 @@ def _write_bars(day: MarketDay, path: Path) -> None:
         connection.execute(f"COPY traded TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)")
 
 
-def load(path: Path) -> MarketDay:
-    """Read a market day's folder. Raises MarketFileError: one line with the file and what is wrong with it."""
+def load(
+    path: Path,
+    *,
+    vi: Sequence[ScriptedVi | Mapping[str, object]] = (),
+    halts: Sequence[ScriptedHalt | Mapping[str, object]] = (),
+) -> MarketDay:
+    """Read a market day's folder, and work in the interruptions and halts asked for (`scripts`).
+
+    Raises MarketFileError: one line with the file and what is wrong with it.
+    """
     path = Path(path)
     meta = read_meta(path)
     stocks = _read_stocks(path / STOCKS)
@@ -182,7 +192,7 @@ def load(path: Path) -> MarketDay:
     news = _read_news(path / NEWS) if (path / NEWS).exists() else ()
     interruptions = _read_interruptions(path / INTERRUPTIONS, stocks)
     _check_research(path / RESEARCH)
-    return MarketDay(
+    day = MarketDay(
         day=meta.day,
         prev_day=meta.prev_day,
         seed=meta.seed,
@@ -196,6 +206,7 @@ def load(path: Path) -> MarketDay:
         known=partial(read_parquet, path / RESEARCH),
         interruptions=interruptions,
     )
+    return scripted(day, vi, halts)
 
 
 def read_meta(path: Path) -> Meta:

@@ -30,7 +30,7 @@ WHOLE = 10_000
 Interruptions = dict[str, tuple[Interruption, ...]]
 
 
-class _Trip(NamedTuple):
+class Trip(NamedTuple):
     """What stops a minute: kind, price that would have printed, its reference, and where the prints before it went."""
 
     kind: Literal["static", "dynamic"]
@@ -92,7 +92,7 @@ class RowOfBars:
             offset = auction_delay(self._ends, 0)
             price = int(self.open[0])
             if abs(price - reference) * WHOLE >= reference * STATIC_BP:
-                one = self.hold(_Trip("static", price, reference, ()), 0, offset)
+                one = self.hold(Trip("static", price, reference, ()), 0, offset)
                 found.append(one)
                 slot, offset, price = self._slot(one.end), (one.end - self.hours.open) % 60, one.result
                 tripping[slot : slot + 1] = swept[slot : slot + 1]
@@ -115,13 +115,13 @@ class RowOfBars:
         closing = self._closing()
         return (*found, closing) if closing else tuple(found)
 
-    def hold(self, trip: _Trip, slot: int, moment: int, offset: int = 0) -> Interruption:
+    def hold(self, trip: Trip, slot: int, moment: int, offset: int = 0) -> Interruption:
         """Interrupt at *moment* of minute *slot* (whose trading began at *offset*) and work it into the bars."""
         start = self.hours.open + 60 * slot + moment
         end = start + VI_SECONDS + self._stream.below(RANDOM_END_SECONDS)
         held = int(self.volume[slot])
         last = int(self.close[slot])
-        held -= self._cut(slot, trip.before, held * (moment - offset) // (60 - offset) if trip.before else 0)
+        held -= self.cut(slot, trip.before, held * (moment - offset) // (60 - offset) if trip.before else 0)
         result, until = 0, self._slot(end)
         if until >= self.minutes:
             until, end = self.minutes, self.hours.closing_from
@@ -129,12 +129,11 @@ class RowOfBars:
         held += int(rest.sum())
         if rest.any():
             last = int(self.close[slot + 1 : until][np.flatnonzero(rest)[-1]])
-        for column in (self.open, self.high, self.low, self.close, self.volume, self.auction):
-            column[slot + 1 : until] = 0
+        self.clear(slot + 1, until)
         if until == self.minutes:
-            self._resume(len(self.volume) - 1, held, last)
+            self.resume(len(self.volume) - 1, held, last)
         else:
-            result = self._resume(until, held, last)
+            result = self.resume(until, held, last)
         away = _deviation(trip.price, trip.reference)
         return Interruption(trip.kind, start, end, trip.price, trip.reference, away, result, "")
 
@@ -161,16 +160,16 @@ class RowOfBars:
         places = np.flatnonzero(far & (self.volume[part] > 0))
         return slot + int(places[0]) if len(places) else -1
 
-    def _trip(self, slot: int, reference: int, limit_bp: int) -> _Trip | None:
+    def _trip(self, slot: int, reference: int, limit_bp: int) -> Trip | None:
         """Return what trips in minute *slot*, None if nothing does after all."""
         opened, high, low = int(self.open[slot]), int(self.high[slot]), int(self.low[slot])
         if not self.auction[slot]:
             if abs(opened - reference) * WHOLE >= reference * STATIC_BP:
-                return _Trip("static", opened, reference, ())
+                return Trip("static", opened, reference, ())
             traded = np.flatnonzero(self.volume[:slot])
             last = int(self.close[traded[-1]]) if len(traded) else 0
             if last and abs(opened - last) * WHOLE >= last * limit_bp:
-                return _Trip("dynamic", opened, last, ())
+                return Trip("dynamic", opened, last, ())
         sweep = _sweep(opened, high, low, int(self.close[slot]), limit_bp)
         if sweep is None:
             return self._static(slot, reference, high, low)
@@ -179,28 +178,38 @@ class RowOfBars:
         first = self._static(slot, reference, turns[-1], turns[-1])
         if first is not None:
             return first
-        price = self._away(turns[-1], limit_bp if up else -limit_bp)
+        price = self.away(turns[-1], limit_bp if up else -limit_bp)
         if abs(price - reference) * WHOLE >= reference * STATIC_BP:
-            return _Trip("static", price, reference, turns)
-        return _Trip("dynamic", price, turns[-1], turns)
+            return Trip("static", price, reference, turns)
+        return Trip("dynamic", price, turns[-1], turns)
 
-    def _static(self, slot: int, reference: int, high: int, low: int) -> _Trip | None:
+    def _static(self, slot: int, reference: int, high: int, low: int) -> Trip | None:
         opened, etp = int(self.open[slot]), self.stock.etp
         if high * WHOLE >= reference * (WHOLE + STATIC_BP) and high > opened:
-            price = self._away(reference, STATIC_BP)
-            return _Trip("static", price, reference, _turns(opened, step_price(price, -1, etp=etp)))
+            price = self.away(reference, STATIC_BP)
+            return Trip("static", price, reference, _turns(opened, step_price(price, -1, etp=etp)))
         if low * WHOLE <= reference * (WHOLE - STATIC_BP) and low < opened:
-            price = self._away(reference, -STATIC_BP)
-            return _Trip("static", price, reference, _turns(opened, step_price(price, 1, etp=etp)))
+            price = self.away(reference, -STATIC_BP)
+            return Trip("static", price, reference, _turns(opened, step_price(price, 1, etp=etp)))
         return None
 
-    def _away(self, reference: int, by_bp: int) -> int:
+    def away(self, reference: int, by_bp: int) -> int:
         """Return the grid price nearest to *reference* that is *by_bp* or more away from it."""
         exact = reference * (WHOLE + by_bp)
         price = floor_price(exact // WHOLE, etp=self.stock.etp)
         return price if by_bp < 0 or price * WHOLE >= exact else step_price(price, 1, etp=self.stock.etp)
 
-    def _cut(self, slot: int, turns: tuple[int, ...], volume: int) -> int:
+    def offset(self, slot: int) -> int:
+        """Return in which second of minute *slot* its prints begin at the earliest: an opening auction takes its time."""
+        return auction_delay(self._ends, slot) if slot == 0 or self.auction[slot] else 0
+
+    def clear(self, since: int, until: int) -> None:
+        """Take all prints from the minutes [since, until)."""
+        for column in (self.open, self.high, self.low, self.close, self.volume, self.auction):
+            column[since:until] = 0
+        self.value[since:until] = -1
+
+    def cut(self, slot: int, turns: tuple[int, ...], volume: int) -> int:
         """Leave of minute *slot* only the prints through *turns* with about *volume* shares; return the shares left."""
         whole = int(self.volume[slot])
         if whole <= len(turns):
@@ -214,9 +223,11 @@ class RowOfBars:
         self.volume[slot], self.value[slot] = kept, -1
         return kept
 
-    def _resume(self, slot: int, held: int, last: int) -> int:
-        """Execute *held* shares at the beginning of minute *slot*; return the price, *last* if nothing else tells."""
+    def resume(self, slot: int, held: int, last: int) -> int:
+        """Execute *held* shares at the beginning of minute *slot*; return the price: *last* if nothing else tells."""
         if not self.volume[slot]:
+            if not held:
+                return 0
             for column in (self.open, self.high, self.low, self.close):
                 column[slot] = last
         self.volume[slot] += held

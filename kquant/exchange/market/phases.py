@@ -74,9 +74,7 @@ class Phases:
         reference = prices[bisect_right(times, second) - 1]
         stock = self._stocks[code]
         phase = phase_at(self._hours, stock, second, *self.auction_ends(code))
-        if phase in {"halted", "after"}:
-            return Status(phase, "", reference)
-        one = self.interruption(code, second)
+        one = None if phase == "halted" else self.interruption(code, second)
         if one is not None:
             return Status("halted", "", reference) if one.kind == "halt" else Status("vi", one.kind, reference)
         if phase == "continuous" and stock.single_price:
