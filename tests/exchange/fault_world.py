@@ -228,7 +228,7 @@ async def open_world(faults: FaultBook | None = None, speed: float | None = None
     market = FakeMarket(rows, {"000001": PRINTS, "000002": PRINTS})
     options = ExchangeOptions(real=OPTIONS, paper=PAPER, start_second=OPEN + 10)
     wall = Wall()
-    ports = Ports(Exchange(market, options), speed, {}, wall=wall, faults=faults)
+    ports = Ports(Exchange(market, options), speed, wall=wall, faults=faults)
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
         stack.push_async_callback(ports.stop)

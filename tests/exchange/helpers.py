@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
+from kquant.exchange.core.books import Environment
 from kquant.exchange.core.exchange import Exchange, ExchangeOptions
 from kquant.exchange.core.ledger import Ledger
 from kquant.exchange.core.ports import Market
 from kquant.exchange.core.registrations import WsSession
 from kquant.exchange.core.rest import Request, Response
-from kquant.exchange.core.state import Environment, Restored, ServiceOptions, Store
+from kquant.exchange.core.state import Restored, ServiceOptions, Store
 
 WALL = 1_800_000_000.0
 OPTIONS = ServiceOptions(app_key="K" * 36, app_secret="S" * 180, holdings=0)

@@ -29,7 +29,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def run(*extra: str, state: str = "state") -> subprocess.Popen[str]:
         command = [sys.executable, str(MAIN), "--state", str(tmp_path / state), "--generate", "1"]
-        command += ["--day", "2026-01-15", "--speed", "max", *extra]
+        command += ["--day", "2026-01-15", "--speed", "max", "--list-lag", "0", *extra]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         running.append(process)
@@ -210,7 +210,7 @@ async def test_a_clock_that_runs_by_itself_and_fails_is_told(monkeypatch: pytest
         raise OSError("no space left")
 
     exchange = Client(FakeMarket([stock("000010")], {}), OPTIONS).exchange
-    ports = Ports(exchange, 1_000.0, {})
+    ports = Ports(exchange, 1_000.0)
     monkeypatch.setattr(exchange, "step", full)
     await ports.start(PortNumbers())
     await asyncio.wait_for(ports.failed.wait(), 10)

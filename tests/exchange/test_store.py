@@ -19,6 +19,7 @@ def market() -> FakeMarket:
 
 def first_run(store: SqliteStore) -> Client:
     day = market()
+    store.claim(DAY, "m")
     store.save_opening(opening_account(day, OPTIONS))
     client = Client(day, OPTIONS, store, store.load())
     client.exchange.advance(OPEN + 20)
@@ -27,7 +28,7 @@ def first_run(store: SqliteStore) -> Client:
 
 
 def test_a_second_that_was_matched_before_the_clock_was_saved_is_not_matched_twice(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path, DAY, "m")
+    store = SqliteStore(tmp_path)
     client = first_run(store)
     client.order("buy", "000010", 40, 10_000)
     clock = ClockFile(tmp_path)
@@ -36,7 +37,7 @@ def test_a_second_that_was_matched_before_the_clock_was_saved_is_not_matched_twi
     fills = list(client.exchange.ledger.fills)
     assert fills
     store.close()
-    again = SqliteStore(tmp_path, DAY, "m")
+    again = SqliteStore(tmp_path)
     restored = again.load()
     assert isinstance(restored, Restored)
     assert clock.load() == client.exchange.midnight_us + (OPEN + 20) * 1_000_000
@@ -51,8 +52,47 @@ def test_a_second_that_was_matched_before_the_clock_was_saved_is_not_matched_twi
 
 
 def test_a_state_of_another_day_or_market_is_refused(tmp_path: Path) -> None:
-    SqliteStore(tmp_path, DAY, "m").close()
+    store = SqliteStore(tmp_path)
+    store.claim(DAY, "m")
+    store.claim(DAY, "m")
     with pytest.raises(StoreError, match="2026-01-15, not 2026-01-16"):
-        SqliteStore(tmp_path, dt.date(2026, 1, 16), "m")
+        store.claim(dt.date(2026, 1, 16), "m")
     with pytest.raises(StoreError, match="market m, not other"):
-        SqliteStore(tmp_path, DAY, "other")
+        store.claim(DAY, "other")
+    store.close()
+
+
+def test_each_service_has_a_file_of_its_own(tmp_path: Path) -> None:
+    real, paper = SqliteStore(tmp_path, "real"), SqliteStore(tmp_path, "paper")
+    real.claim(DAY, "m")
+    real.save_opening(opening_account(market(), OPTIONS))
+    assert paper.day is None
+    assert paper.load() is None
+    found = real.load()
+    assert found is not None
+    assert found.ledger.cash.settled == OPTIONS.cash
+    real.close()
+    paper.close()
+
+
+def test_the_books_of_a_day_that_is_over_are_replaced_by_the_next_ones(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    client = first_run(store)
+    client.order("buy", "000010", 40, 10_000)
+    client.exchange.advance(OPEN + 60)
+    ledger = client.exchange.ledger
+    bought = ledger.cash.bought
+    assert bought > 0
+    following = market()
+    following.day = dt.date(2026, 1, 16)
+    client.exchange.real.next_day(following)
+    store.close()
+    again = SqliteStore(tmp_path)
+    found = again.load()
+    assert found is not None
+    assert (again.first_day, found.day, found.matched_through) == (DAY, dt.date(2026, 1, 16), -1)
+    assert (found.ledger.orders, found.ledger.fills) == ([], [])
+    assert [row.no for row in found.ledger.past] == [row.no for row in ledger.past]
+    assert found.ledger.cash.bought_before == bought
+    assert [row.qty for row in found.ledger.positions] == [row.qty for row in ledger.positions.values()]
+    again.close()

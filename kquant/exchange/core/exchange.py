@@ -10,13 +10,23 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from kquant.exchange.core.books import Environment
 from kquant.exchange.core.feed import Feed
+from kquant.exchange.core.hours import hours_of
 from kquant.exchange.core.layouts import NEWEST, Layout
 from kquant.exchange.core.ports import Market
 from kquant.exchange.core.registrations import WsSession
 from kquant.exchange.core.rest_reference import master_zip
 from kquant.exchange.core.service import Service
-from kquant.exchange.core.state import ENVIRONMENTS, Environment, MemoryStore, Restored, ServiceOptions, Store
+from kquant.exchange.core.state import (
+    ENVIRONMENTS,
+    Days,
+    MemoryStore,
+    OneDay,
+    Restored,
+    ServiceOptions,
+    Store,
+)
 
 KST: Final = dt.timezone(dt.timedelta(hours=9))
 US: Final = 1_000_000
@@ -29,13 +39,15 @@ class ExchangeOptions(Struct, frozen=True, kw_only=True):
     paper: ServiceOptions
     start_second: int = 7 * 3600
     layout: Layout = NEWEST
+    whole_day: bool = False
+    """Whether auctions before the open and trading after the close are stepped through even if nobody has an order."""
 
 
 class Exchange:
-    """A simulated KIS: both services over one trading day.
+    """A simulated KIS: both services over one trading day after the other.
 
     stores, restored: by service; a missing store keeps nothing.   now_us: the market time to go on from.
-    save_clock: writes the market time.
+    save_clock: writes the market time.   days: what follows *market*; a day begins at its midnight.
     """
 
     def __init__(
@@ -47,12 +59,16 @@ class Exchange:
         restored: Mapping[Environment, Restored] | None = None,
         now_us: int | None = None,
         save_clock: Callable[[int], None] = lambda _: None,
+        days: Days | None = None,
     ) -> None:
         self.options = options
+        self.days: Days = OneDay() if days is None else days
         self.outbox: list[tuple[WsSession, str]] = []
         self._save_clock = save_clock
         self._open_day(market)
-        self.now_us = self.midnight_us + options.start_second * US if now_us is None else now_us
+        # A crash between a midnight and its clock leaves a time of the day before.
+        starts_us = self.midnight_us + options.start_second * US
+        self.now_us = starts_us if now_us is None else max(now_us, self.midnight_us)
         self.services: dict[Environment, Service] = {
             environment: Service(
                 environment,
@@ -91,8 +107,19 @@ class Exchange:
 
     @property
     def active(self) -> bool:
-        """Whether time is stepped second by second: from ten seconds before the open to a minute after the close."""
-        return self.market.open_second - 10 <= self.second < self.market.close_second + 60
+        """Whether time is stepped second by second: in the market's hours, and while an order is open."""
+        first, end = self._window
+        return first <= self.second < end or any(service.desk.is_busy for service in self.services.values())
+
+    @property
+    def next_day(self) -> dt.date | None:
+        """The day that follows this one, None after the last."""
+        return None if self._next is None else self._next[0]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens this day."""
+        return self.second >= self._window[1] and not self.active
 
     def step(self, until_us: int) -> int:
         """Move market time towards *until_us*: one second while active, else up to the next market event.
@@ -101,14 +128,17 @@ class Exchange:
         """
         if until_us <= self.now_us:
             return self.now_us
-        before = self.second
         if self.active:
-            target = min(until_us, self.midnight_us + (before + 1) * US)
+            second = self.second
+            target = min(until_us, self._at(second + 1))
+            if target == self._at(second + 1):
+                self._play(second)
         else:
-            starts = self.midnight_us + (self.market.open_second - 10) * US
-            target = min(until_us, starts) if self.now_us < starts else until_us
-        if self.active and target >= self.midnight_us + (before + 1) * US:
-            self._play(before)
+            target = min([until_us, *(at for at in self._events() if at > self.now_us)])
+        if self._next is not None and target >= self._next[1]:
+            self._open_day(self.days.market(self._next[0]))
+            for service in self.services.values():
+                service.next_day(self.market)
         for service in self.services.values():
             for session, text in service.hub.pings(target // US):
                 self._send(session, text)
@@ -135,9 +165,24 @@ class Exchange:
 
     def _open_day(self, market: Market) -> None:
         self.market = market
-        self.midnight_us = int(dt.datetime.combine(market.day, dt.time(), KST).timestamp()) * US
+        self.midnight_us = _midnight_us(market.day)
         self._feed = Feed(market, self.options.layout)
         self._masters: dict[str, bytes] = {}
+        following = self.days.after(market.day)
+        self._next = None if following is None else (following, _midnight_us(following))
+        hours = hours_of(market.day, market.open_second, market.close_second)
+        self._window = (market.open_second - 10, market.close_second + 60)
+        if self.options.whole_day:
+            # The last trades and the first and last changes of status are told as well.
+            last = hours.post_close[1] if hours.after is None else hours.after[1]
+            self._window = (hours.opening_from - 10, last + 60)
+
+    def _at(self, second: int) -> int:
+        return self.midnight_us + second * US
+
+    def _events(self) -> list[int]:
+        """Return the times at which something happens by itself: trading begins, a new day begins."""
+        return [self._at(self._window[0]), *(() if self._next is None else (self._next[1],))]
 
     def _play(self, second: int) -> None:
         for service in self.services.values():
@@ -157,3 +202,7 @@ class Exchange:
         if which not in self._masters:
             self._masters[which] = master_zip(self.market, which)
         return self._masters[which]
+
+
+def _midnight_us(day: dt.date) -> int:
+    return int(dt.datetime.combine(day, dt.time(), KST).timestamp()) * US

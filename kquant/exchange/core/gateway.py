@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from kquant.exchange.core.auth import TOKEN_LIFE_S, CallLimit, TokenOffice
+from kquant.exchange.core.books import Environment
 from kquant.exchange.core.rest import (
     GATEWAY_TEXTS,
     Body,
@@ -23,7 +24,6 @@ from kquant.exchange.core.rest import (
     json_bytes,
     refusal,
 )
-from kquant.exchange.core.state import Environment
 
 KST: Final = dt.timezone(dt.timedelta(hours=9))
 PREFIX: Final = "/uapi/domestic-stock/v1"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from kquant.exchange.core.state import Environment
+from kquant.exchange.core.books import Environment
 
 LIMIT: Final = 41
 """Registrations a session, order notices included, counted per (tr_id, tr_key)."""

@@ -3,10 +3,12 @@
 Both services of an exchange see the same market and the same clock and share nothing else; see kis-protocol.md 1.1.
 """
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 from kquant.exchange.core.auth import CallLimit, Credentials, TokenOffice
+from kquant.exchange.core.books import Environment
 from kquant.exchange.core.desk import Desk
 from kquant.exchange.core.gateway import Gateway
 from kquant.exchange.core.layouts import Layout
@@ -18,12 +20,13 @@ from kquant.exchange.core.registrations import NOTICES, SessionHub, WsSession
 from kquant.exchange.core.rest import Request, Response
 from kquant.exchange.core.rest_account import Account
 from kquant.exchange.core.rest_reference import Reference
-from kquant.exchange.core.rules import cost_rates
-from kquant.exchange.core.state import Environment, Restored, ServiceOptions, Store, opening_account
+from kquant.exchange.core.rules import cost_rates, is_open_day
+from kquant.exchange.core.state import Restored, ServiceOptions, Store, market_identity, opening_account
 from kquant.exchange.core.wire import data_frame, encrypt
 
 Send = Callable[[WsSession, str], None]
 PASSED_BY: Final = 86_399
+"""The night after a trading day still is that day, at its last second, until the next one begins."""
 
 
 class Service:
@@ -57,7 +60,8 @@ class Service:
         self._layout = layout
         state = opening_account(market, options) if restored is None else restored.ledger
         credentials = Credentials() if restored is None else restored.credentials
-        self.ledger = Ledger(state, cost_rates(market.day), market.day)
+        day = market.day if restored is None else restored.day
+        self.ledger = Ledger(state, cost_rates(day), day)
         self.office = TokenOffice(
             credentials, app_key=options.app_key, app_secret=options.app_secret, salt=options.salt
         )
@@ -72,8 +76,11 @@ class Service:
             salt=options.salt,
             linger_s=options.linger_s,
         )
-        self._open_rooms(market)
-        self.commit()
+        if day < market.day:  # the exchange was down over the nights between
+            self.next_day(market)
+        else:
+            self._open_rooms(market)
+            self.commit()
 
     def meet(self, other: "Service") -> None:
         """Make the other service's keys known: as the wrong ones, and for the approval keys of 7.6."""
@@ -91,6 +98,8 @@ class Service:
             account="".join(self.options.account),
             holder=self.options.holder,
             environment=self.environment,
+            latency_s=self.options.latency_s,
+            list_lag_s=self.options.list_lag_s,
         )
         quotes = Quotations(market, self._last, hts_id=self.options.hts_id)
         reference = Reference(market, self._last)
@@ -139,6 +148,18 @@ class Service:
         if self.desk.play(second):
             self.matched = second
             self.commit()
+
+    def next_day(self, market: Market) -> None:
+        """Go on to the day of *market*: books move on by every trading day since, sessions and tokens stay."""
+        day = self.ledger.day
+        while day is not None and day < market.day:
+            day += dt.timedelta(days=1)
+            if day == market.day or is_open_day(day):
+                self.ledger.next_day(day)
+        self.matched = -1
+        self.ledger.take_changes()  # the whole state is written instead
+        self.store.open_day(market.day, market_identity(market), self.ledger.state, self.office.credentials)
+        self._open_rooms(market)
 
     def commit(self) -> None:
         """Make what changed in the books and the office durable."""

@@ -1,16 +1,15 @@
 """What a service of the exchange keeps: its settings, its first day's account, and the port of its durable store."""
 
 import datetime as dt
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from kquant.exchange.core.auth import Credentials
-from kquant.exchange.core.ledger import Cash, Changes, LedgerState, Position
+from kquant.exchange.core.books import Cash, Changes, Environment, LedgerState, Position
 from kquant.exchange.core.matching import SHARE_BP
 from kquant.exchange.core.ports import Market
 
-Environment = Literal["real", "paper"]
 ENVIRONMENTS: Final[tuple[Environment, Environment]] = ("real", "paper")
 CALLS_PER_SECOND: Final[dict[Environment, int]] = {"real": 18, "paper": 1}
 """REST calls a second and app key since 2026-04-20. Source: kis-protocol.md 1.8."""
@@ -32,6 +31,10 @@ class ServiceOptions(Struct, frozen=True, kw_only=True):
     calls_per_second: int = CALLS_PER_SECOND["real"]
     linger_s: int = 0
     """Seconds of market time for which an app key stays taken after its session was lost."""
+    latency_s: int = 0
+    """Seconds of market time an order, revise or cancel needs to the exchange."""
+    list_lag_s: int = 0
+    """Seconds of market time after which an order appears in the lists."""
 
 
 class Store(Protocol):
@@ -61,6 +64,29 @@ class Restored(Struct, frozen=True, kw_only=True):
     matched_through: int
     """The last second of the day whose fills are in the ledger; -1 before the first."""
     credentials: Credentials
+    day: dt.date
+    """The trading day the books are of."""
+
+
+class Days(Protocol):
+    """The trading days an exchange plays one after another."""
+
+    def after(self, day: dt.date) -> dt.date | None:
+        """Return the day that follows *day*, None after the last."""
+
+    def market(self, day: dt.date) -> Market:
+        """Return the market of *day*; the same one when asked again. May take seconds."""
+
+
+class OneDay:
+    """A single day: nothing follows it."""
+
+    def after(self, day: dt.date) -> dt.date | None:
+        """Return None."""
+
+    def market(self, day: dt.date) -> Market:
+        """Raise LookupError: no day is ever asked for."""
+        raise LookupError(f"no market follows: {day} was not announced")
 
 
 def market_identity(market: Market) -> str:

@@ -84,7 +84,7 @@ class Admin:
             "mode": "step" if self._ports.speed is None else "run",
             "speed": self._ports.speed,
             "source": exchange.market.source,
-            **self._ports.info,
+            **self._ports.about(exchange.market),
         }
 
     def _frames(self, service: Service) -> dict[str, int]:

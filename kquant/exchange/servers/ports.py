@@ -7,6 +7,7 @@ holds back is sent when market time reaches its due. The admin port is no part o
 
 import asyncio
 import contextlib
+import datetime as dt
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,11 +20,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as Handshake
 from websockets.http11 import Response as Refusal
 
+from kquant.exchange.core.books import Environment
 from kquant.exchange.core.exchange import US, Exchange
+from kquant.exchange.core.ports import Market
 from kquant.exchange.core.registrations import WsSession
 from kquant.exchange.core.rest import Request, Response
 from kquant.exchange.core.service import Service
-from kquant.exchange.core.state import ENVIRONMENTS, Environment
+from kquant.exchange.core.state import ENVIRONMENTS
 from kquant.exchange.faults import Before, FaultBook, Now
 from kquant.exchange.faults.verdicts import After, Drop, Lose
 from kquant.exchange.servers.admin import Admin
@@ -53,21 +56,28 @@ class PortError(Exception):
 
 
 class Ports:
-    """Serves one exchange. speed None: stepped through the admin port; else market seconds per wall second."""
+    """Serves one exchange.
+
+    speed None: stepped through the admin port; else market seconds per wall second.   about: what the admin port says
+    of a day's market.   shift_us: market time is the wall's plus this, whatever the wall does; None: it goes on from
+    where it is.
+    """
 
     def __init__(
         self,
         exchange: Exchange,
         speed: float | None,
-        info: dict[str, Any],
+        about: Callable[[Market], dict[str, Any]] = lambda _: {},
         *,
         wall: Callable[[], float] = time.time,
+        shift_us: int | None = None,
         faults: FaultBook | None = None,
     ) -> None:
         self.exchange = exchange
         self.speed = speed
-        self.info = info
+        self.about = about
         self.wall = wall
+        self._shift_us = shift_us
         self.faults = FaultBook() if faults is None else faults
         self.sockets: dict[WsSession, tuple[Service, KisConnection]] = {}
         self.failed = asyncio.Event()
@@ -336,8 +346,17 @@ class Ports:
     async def _run(self, speed: float) -> None:
         loop = asyncio.get_running_loop()
         start_wall, start_us = loop.time(), self.exchange.now_us
+        prepared: dt.date | None = None
         while True:
-            target = start_us + int((loop.time() - start_wall) * speed * US)
+            following = self.exchange.next_day
+            if self.exchange.is_over and following is not None and following != prepared:
+                # Generating a market takes seconds; the evening has them, midnight has not.
+                await asyncio.to_thread(self.exchange.days.market, following)
+                prepared = following
+            if self._shift_us is None:
+                target = start_us + int((loop.time() - start_wall) * speed * US)
+            else:
+                target = int(self.wall() * US) + self._shift_us
             while self.exchange.now_us < target:
                 self.step(target)
                 await asyncio.sleep(0)

@@ -4,104 +4,28 @@ import argparse
 import asyncio
 import contextlib
 import datetime as dt
-import hashlib
 import json
 import os
 import signal
+import stat
 import sys
+import tempfile
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock, Timeout
-from msgspec import Struct
 
-from kquant.exchange.core.exchange import Exchange, ExchangeOptions
+from kquant.exchange.core.exchange import US, Exchange
 from kquant.exchange.core.ports import Market
-from kquant.exchange.core.state import (
-    CALLS_PER_SECOND,
-    ENVIRONMENTS,
-    Environment,
-    Restored,
-    ServiceOptions,
-    market_identity,
-    opening_account,
-)
 from kquant.exchange.faults import FaultBook
-from kquant.exchange.servers.fault_options import HELP, FaultsAction
-from kquant.exchange.servers.ports import PortError, PortNumbers, Ports
-from kquant.exchange.servers.store import ClockFile, SqliteStore, StoreError
+from kquant.exchange.servers.opening import StartError, open_exchange
+from kquant.exchange.servers.options import PORT_NAMES, SECRETS, parse
+from kquant.exchange.servers.ports import HOST, PortError, PortNumbers, Ports
 
 USAGE_ERROR: Final = 2
-
-
-class StartError(Exception):
-    """The exchange cannot start; the message is one clear line."""
-
-
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options; argparse ends the process with code 2 on a bad one."""
-    parser = argparse.ArgumentParser(prog="python -m kquant.exchange", description="A simulated KIS on loopback.")
-    parser.add_argument("--state", type=Path, required=True, help="folder of the ledger, the clock, exchange.json")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--market", type=Path, help="folder of a market day")
-    source.add_argument("--generate", type=int, metavar="SEED", help="generate the day from a seed")
-    parser.add_argument("--day", type=dt.date.fromisoformat, required=True, help="YYYY-MM-DD")
-    parser.add_argument("--stocks", type=int, default=2_700, help="how many stocks a generated day has")
-    parser.add_argument("--speed", type=_speed, default=None, help="max (stepped) or market seconds a wall second")
-    for name in ("rest", "ws", "paper-rest", "paper-ws", "admin"):
-        parser.add_argument(f"--{name}-port", type=int, default=0)
-    parser.add_argument("--account", type=_account, default=("50001234", "01"), help="CANO-PRODUCT")
-    parser.add_argument("--hts-id", default="DEMO01")
-    parser.add_argument("--appkey", default="PSDEMO" + "0" * 30)
-    parser.add_argument("--appsecret", default="demo" + "0" * 176)
-    parser.add_argument("--paper-account", type=_account, default=("50009876", "01"), help="CANO-PRODUCT")
-    parser.add_argument("--paper-hts-id", default=None, help="default: the real one's")
-    parser.add_argument("--paper-appkey", default="PSPAPER" + "0" * 29)
-    parser.add_argument("--paper-appsecret", default="paper" + "0" * 175)
-    parser.add_argument("--start", type=_time, default=7 * 3600, help="market time of the first start, HH:MM:SS")
-    parser.add_argument("--cash", type=int, default=100_000_000, help="won")
-    parser.add_argument("--holdings", type=int, default=6)
-    parser.add_argument("--lock-wait", type=float, default=15.0, help="wall seconds to wait for an exchange that ends")
-    parser.add_argument("--linger", type=int, default=0, help="market seconds an app key stays taken after a loss")
-    parser.add_argument("--faults", action=FaultsAction, default=[], metavar="SPEC", help=HELP)
-    return parser.parse_args(arguments)
-
-
-def _speed(text: str) -> float | None:
-    if text == "max":
-        return None
-    value = float(text)
-    if not 0 < value <= 100_000:
-        raise argparse.ArgumentTypeError(f"speed is max or a number up to 100000, not {text}")
-    return value
-
-
-def _account(text: str) -> tuple[str, str]:
-    number, _, product = text.partition("-")
-    if len(number) != 8 or len(product) != 2 or not (number + product).isdigit():
-        raise argparse.ArgumentTypeError(f"an account is written 12345678-01, not {text}")
-    return number, product
-
-
-def _time(text: str) -> int:
-    at = dt.time.fromisoformat(text)
-    return at.hour * 3600 + at.minute * 60 + at.second
-
-
-def _open_market(options: argparse.Namespace) -> Market:
-    from kquant.exchange import market as days  # noqa: PLC0415 -- numpy loads only once the options are good
-
-    if options.market is None:
-        return days.generate(options.day, options.generate, options.stocks)
-    try:
-        loaded = days.load(options.market)
-    except (days.MarketFileError, OSError) as error:
-        raise StartError(f"cannot read the market day {options.market}: {error}") from error
-    if loaded.day != options.day:
-        raise StartError(f"the market day {options.market} is of {loaded.day}, not {options.day}")
-    return loaded
 
 
 def _write_atomically(path: Path, text: str) -> None:
@@ -110,86 +34,81 @@ def _write_atomically(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-class State(Struct, frozen=True):
-    """The open files of a state folder."""
+class About:
+    """Says what is played on a day, and keeps its research table in the state folder."""
 
-    stores: dict[Environment, SqliteStore]
-    clock: ClockFile
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[dt.date, dict[str, Any]] = {}
 
-    def close(self) -> None:
-        """Close them all."""
-        for store in self.stores.values():
-            store.close()
-        self.clock.close()
+    def __call__(self, market: Market) -> dict[str, Any]:
+        """Return the day's `market` (what is drawn, how many stocks follow recorded bars) and `research` table."""
+        if market.day not in self._known:
+            drawn = [stock.code for stock in market.stocks if stock.drawn]
+            about = {"source": market.source, "seed": market.seed, "stocks": len(market.stocks), "drawn": drawn}
+            about["bars"] = len(market.traded_codes().difference(drawn))
+            self._known = {market.day: {"market": about, "research": str(self._research(market))}}
+        return self._known[market.day]
 
-
-def _service_options(options: argparse.Namespace, environment: Environment) -> ServiceOptions:
-    prefix = "" if environment == "real" else "paper_"
-    secret = getattr(options, f"{prefix}appsecret")
-    return ServiceOptions(
-        account=getattr(options, f"{prefix}account"),
-        hts_id=getattr(options, f"{prefix}hts_id") or options.hts_id,
-        app_key=getattr(options, f"{prefix}appkey"),
-        app_secret=secret,
-        salt=hashlib.sha256(secret.encode()).digest() + os.urandom(16),
-        cash=options.cash,
-        holdings=options.holdings,
-        calls_per_second=CALLS_PER_SECOND[environment],
-        linger_s=options.linger,
-    )
+    def _research(self, market: Market) -> Path:
+        path = (self._folder / f"research-{market.day}.parquet").resolve()
+        if not path.exists():
+            partial = path.with_suffix(".partial.parquet")
+            market.write_research(partial)
+            partial.replace(path)
+        return path
 
 
-def _open_exchange(options: argparse.Namespace) -> tuple[Exchange, State]:
-    market = _open_market(options)
-    settings = ExchangeOptions(
-        real=_service_options(options, "real"),
-        paper=_service_options(options, "paper"),
-        start_second=options.start,
-    )
-    stores: dict[Environment, SqliteStore] = {}
-    restored: dict[Environment, Restored] = {}
-    try:
-        clock = ClockFile(options.state)
-        for environment in ENVIRONMENTS:
-            store = SqliteStore(options.state, market.day, market_identity(market), environment)
-            stores[environment] = store
-            found = store.load()
-            if found is None:
-                service = settings.real if environment == "real" else settings.paper
-                store.save_opening(opening_account(market, service))
-                found = store.load()
-            if found is not None:
-                restored[environment] = found
-    except (StoreError, ValueError) as error:
-        raise StartError(str(error)) from error
-    exchange = Exchange(
-        market,
-        settings,
-        stores=stores,
-        restored=restored,
-        now_us=clock.load(),
-        save_clock=clock.save,
-    )
-    return exchange, State(stores, clock)
+def _ready(
+    options: argparse.Namespace, exchange: Exchange, bound: dict[str, int], about: About, shift_us: int | None
+) -> dict[str, Any]:
+    """Return what a client needs to know: ports, accounts, keys (secrets only where nobody chose them), the day."""
+    secrets = {name: known for name, known in SECRETS.items() if getattr(options, name) == known}
+    return {
+        **bound,
+        "pid": os.getpid(),
+        "day": exchange.market.day.isoformat(),
+        "account": "-".join(options.account),
+        "hts_id": options.hts_id,
+        "appkey": options.appkey,
+        "paper_account": "-".join(options.paper_account),
+        "paper_hts_id": options.paper_hts_id or options.hts_id,
+        "paper_appkey": options.paper_appkey,
+        **secrets,
+        "clock": options.clock,
+        "speed": options.speed,
+        "shift_seconds": None if shift_us is None else shift_us // US,
+        "layout": options.layout,
+        **about(exchange.market),
+    }
 
 
-def _about(market: Market) -> dict[str, Any]:
-    """Say what is played: which stocks have a path drawn to fit their daily row, and how many follow recorded bars."""
-    drawn = [stock.code for stock in market.stocks if stock.drawn]
-    about = {"source": market.source, "seed": market.seed, "stocks": len(market.stocks), "drawn": drawn}
-    return {**about, "bars": len(market.traded_codes().difference(drawn))}
+def _for_people(ready: dict[str, Any]) -> str:
+    lines = []
+    for dress, prefix in (("real", ""), ("paper", "paper_")):
+        rest, ws = ready[f"{prefix}rest_port"], ready[f"{prefix}ws_port"]
+        lines.append(f"{dress:5}  REST http://{HOST}:{rest}   WebSocket ws://{HOST}:{ws}/tryitout")
+        lines.append(f"       account {ready[f'{prefix}account']}   HTS id {ready[f'{prefix}hts_id']}")
+        secret = ready.get(f"{prefix}appsecret", "(as you gave it)")
+        lines.append(f"       appkey {ready[f'{prefix}appkey']}   appsecret {secret}")
+    clock = {"step": "moved through the admin port", "run": "by itself", "wall": "as on the wall"}[ready["clock"]]
+    lines.append(f"admin  ws://{HOST}:{ready['admin_port']}   market of {ready['day']}, time passes {clock}")
+    if ready["shift_seconds"]:
+        lines.append(f"       market time is the wall's (KST) {ready['shift_seconds']:+d} seconds")
+    return "\n".join(lines) + "\n"
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    exchange, state = _open_exchange(options)
-    research = options.state / "research.parquet"
-    market = exchange.market
-    if not research.exists():
-        partial = options.state / "research.partial.parquet"
-        market.write_research(partial)
-        partial.replace(research)
-    about = _about(market)
-    ports = Ports(exchange, options.speed, {"market": about}, faults=FaultBook(options.faults))
+    exchange, state = open_exchange(options)
+    about = About(options.state)
+    shift_us = exchange.now_us - int(time.time() * US) if options.open_now else 0
+    ports = Ports(
+        exchange,
+        options.speed,
+        about,
+        shift_us=shift_us if options.clock == "wall" else None,
+        faults=FaultBook(options.faults),
+    )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):  # Windows has none: there the end of stdin is the sign
@@ -197,25 +116,16 @@ async def _serve(options: argparse.Namespace) -> None:
             loop.add_signal_handler(number, stopped.set)
     try:
         try:
-            names = ("rest", "ws", "paper_rest", "paper_ws", "admin")
-            bound = await ports.start(PortNumbers(**{name: getattr(options, f"{name}_port") for name in names}))
+            bound = await ports.start(PortNumbers(**{name: getattr(options, f"{name}_port") for name in PORT_NAMES}))
         except PortError as error:
             raise StartError(str(error)) from error
-        ready: dict[str, Any] = {
-            **bound,
-            "pid": os.getpid(),
-            "day": market.day.isoformat(),
-            "research": str(research.resolve()),
-            "account": "-".join(options.account),
-            "hts_id": options.hts_id,
-            "paper_account": "-".join(options.paper_account),
-            "paper_hts_id": options.paper_hts_id or options.hts_id,
-            "market": about,
-        }
+        ready = _ready(options, exchange, bound, about, shift_us if options.clock == "wall" else None)
         line = json.dumps(ready, ensure_ascii=False)
         _write_atomically(options.state / "exchange.json", line)
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(_for_people(ready) if sys.stdout.isatty() else line + "\n")
         sys.stdout.flush()
+        if options.verbose:
+            sys.stderr.write(_for_people(ready))
         _watch_parent(loop, stopped)
         ends = [asyncio.create_task(stopped.wait()), asyncio.create_task(ports.failed.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -227,7 +137,13 @@ async def _serve(options: argparse.Namespace) -> None:
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
-    """Set *stopped* when stdin ends: the parent holds its other end and is gone."""
+    """Set *stopped* when stdin ends, if it is a pipe or a socket: the parent holds its other end and is gone."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return  # a service manager may close it
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        return  # a terminal or a file has no parent at its other end
 
     def wait() -> None:
         with contextlib.suppress(OSError):  # a closed stdin is an end as well
@@ -239,24 +155,33 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> No
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m kquant.exchange") -> int:
     """Run the exchange until SIGTERM or the end of stdin; return the exit code (2: it could not start)."""
-    options = parse(sys.argv[1:] if arguments is None else arguments)
-    lock: FileLock | None = None
-    try:
+    options = parse(sys.argv[1:] if arguments is None else arguments, prog)
+    with contextlib.ExitStack() as held:
+        if options.state is None:
+            folder = tempfile.TemporaryDirectory(prefix="kquant-exchange-", ignore_cleanup_errors=True)
+            options.state = Path(held.enter_context(folder))
         try:
-            options.state.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(options.state / "exchange.lock", timeout=options.lock_wait)
-            lock.acquire()
-        except Timeout:
-            raise StartError(f"another exchange runs on the state folder {options.state}") from None
-        except OSError as error:
-            raise StartError(f"cannot use the state folder {options.state}: {error.strerror or error}") from error
-        asyncio.run(_serve(options))
-    except StartError as error:
-        sys.stderr.write(f"exchange: {error}\n")
-        return USAGE_ERROR
-    finally:
-        if lock is not None and lock.is_locked:
-            lock.release()
+            held.enter_context(_locked(options))
+            asyncio.run(_serve(options))
+        except StartError as error:
+            sys.stderr.write(f"exchange: {error}\n")
+            return USAGE_ERROR
     return 0
+
+
+@contextlib.contextmanager
+def _locked(options: argparse.Namespace) -> Iterator[None]:
+    try:
+        options.state.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(options.state / "exchange.lock", timeout=options.lock_wait)
+        lock.acquire()
+    except Timeout:
+        raise StartError(f"another exchange runs on the state folder {options.state}") from None
+    except OSError as error:
+        raise StartError(f"cannot use the state folder {options.state}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from kquant.exchange.core.auth import Credentials
-from kquant.exchange.core.ledger import Cash, Changes, Fill, LedgerState, Order, Position
-from kquant.exchange.core.state import Environment, Restored
+from kquant.exchange.core.books import Cash, Changes, Environment, Fill, LedgerState, Order, Position
+from kquant.exchange.core.state import Restored
 
 FORMAT: Final = "1"
 FILES: Final[dict[Environment, str]] = {"real": "ledger.sqlite3", "paper": "paper.sqlite3"}
@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STR
 CREATE TABLE IF NOT EXISTS orders (no INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS fills (no INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS positions (code TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS past (place INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 """
 
 
@@ -59,10 +60,12 @@ class ClockFile:
 
 
 class SqliteStore:
-    """The books of one service of an exchange, of one trading day."""
+    """The books of one service of an exchange: of the day that runs, and what earlier days left."""
 
-    def __init__(self, folder: Path, day: dt.date, market_id: str, environment: Environment = "real") -> None:
-        """Open or create the books in *folder*; raises StoreError when they are of another day or market."""
+    def __init__(self, folder: Path, environment: Environment = "real") -> None:
+        """Open or create the books in *folder*; raises StoreError when it cannot be used."""
+        self._folder = folder
+        self._credentials = b""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(folder / FILES[environment], isolation_level=None)
@@ -71,19 +74,39 @@ class SqliteStore:
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"cannot use the state folder {folder}: {error}") from error
-        self._credentials = b""
-        for name, value in (("format", FORMAT), ("day", day.isoformat()), ("market", market_id)):
+
+    @property
+    def day(self) -> dt.date | None:
+        """The trading day the books are of; None in a new folder."""
+        text = self._meta("day")
+        return None if text is None else dt.date.fromisoformat(text)
+
+    @property
+    def first_day(self) -> dt.date | None:
+        """The day the account was opened on; folders of before days followed days have but one."""
+        text = self._meta("first_day")
+        return self.day if text is None else dt.date.fromisoformat(text)
+
+    def claim(self, day: dt.date, market_id: str) -> None:
+        """Begin new books on *day*, or make sure that the books found are of that day and market.
+
+        Raises StoreError, with what the folder holds, when they are not.
+        """
+        names = ("format", FORMAT), ("day", day.isoformat()), ("market", market_id)
+        if self.day is None:
+            self._put([*names, ("first_day", day.isoformat())])
+        for name, value in names:
             known = self._meta(name)
-            if known is None:
-                self._db.execute("INSERT INTO meta VALUES (?, ?)", (name, value))
-            elif known != value:
-                self.close()
-                raise StoreError(f"the state folder {folder} holds {name} {known}, not {value}: use another folder")
+            if known != value:
+                raise StoreError(
+                    f"the state folder {self._folder} holds {name} {known}, not {value}: use another folder"
+                )
 
     def load(self) -> Restored | None:
         """Return what the folder holds, or None when the service never ran there."""
         cash, matched, credentials = self._meta("cash"), self._meta("matched_through"), self._meta("credentials")
-        if cash is None or matched is None or credentials is None:
+        day = self.day
+        if cash is None or matched is None or credentials is None or day is None:
             return None
         return Restored(
             ledger=LedgerState(
@@ -91,9 +114,11 @@ class SqliteStore:
                 orders=[msgspec.json.decode(body, type=Order) for body in self._bodies("orders", "no")],
                 fills=[msgspec.json.decode(body, type=Fill) for body in self._bodies("fills", "no")],
                 positions=[msgspec.json.decode(body, type=Position) for body in self._bodies("positions", "code")],
+                past=[msgspec.json.decode(body, type=Order) for body in self._bodies("past", "place")],
             ),
             matched_through=int(matched),
             credentials=msgspec.json.decode(credentials, type=Credentials),
+            day=day,
         )
 
     def save_opening(self, state: LedgerState) -> None:
@@ -109,11 +134,13 @@ class SqliteStore:
         """Replace the day that is over by the next one's books, in one transaction."""
         self._db.execute("BEGIN IMMEDIATE")
         with self._db:
-            for table in ("orders", "fills", "positions"):
+            for table in ("orders", "fills", "positions", "past"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 -- names of our own
             self._db.executemany(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)", [("day", day.isoformat()), ("market", market_id)]
+                "INSERT INTO past (body) VALUES (?)", [(msgspec.json.encode(row),) for row in state.past]
             )
+            first = self._meta("first_day") or self._meta("day") or day.isoformat()
+            self._put([("day", day.isoformat()), ("market", market_id), ("first_day", first)])
             rows = Changes(tuple(state.orders), tuple(state.fills), tuple(state.positions), state.cash)
             self._insert(rows, -1, credentials)
 
@@ -138,8 +165,11 @@ class SqliteStore:
         self._db.executemany(
             "INSERT OR REPLACE INTO positions VALUES (?, ?)", [(row.code, encode(row)) for row in changes.positions]
         )
-        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
+        self._put(meta)
         self._credentials = encode(credentials)
+
+    def _put(self, meta: list[tuple[str, str]]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
 
     def _meta(self, name: str) -> str | None:
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
