@@ -1,0 +1,214 @@
+"""What KIS is known to answer wrongly or oddly, and what becomes of it. No sockets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from kquant.gateways.kis.errors import KisRefused, KisUnreadable
+from kquant.values import Symbol
+from tests.gateways_kis.scripted import Scripted, ok
+
+CODE = Symbol("005930")
+HOLDING = {"pdno": "005930", "prdt_name": "삼성전자", "hldg_qty": "10", "ord_psbl_qty": "7", "pchs_amt": "708500"}
+SUMS = {"dnca_tot_amt": "10000000", "prvs_rcdl_excc_amt": "9291400", "scts_evlu_amt": "710000"}
+PRICE = {
+    "stck_prpr": "71000", "stck_oprc": "70500", "stck_hgpr": "71200", "stck_lwpr": "70400", "acml_vol": "123456",
+    "acml_tr_pbmn": "8765432100", "prdy_ctrt": "-0.70",
+}  # fmt: skip
+
+
+def bar(time: str, price: int = 100, volume: int = 5, day: str = "20261120") -> dict[str, str]:
+    prices = dict.fromkeys(("stck_prpr", "stck_oprc", "stck_hgpr", "stck_lwpr"), str(price))
+    return {
+        "stck_bsop_date": day, "stck_cntg_hour": time, **prices, "cntg_vol": str(volume), "acml_tr_pbmn": "1000",
+    }  # fmt: skip
+
+
+async def test_a_ghost_row_and_a_repeated_row_of_a_balance_are_left_out():
+    """kis-protocol 4.5, 6 row 13; ecosystem row 12."""
+    ghost = HOLDING | {"pdno": "035420", "hldg_qty": "0", "pchs_amt": ""}
+    balance = await Scripted(ok(output1=[HOLDING, ghost, HOLDING], output2=[SUMS])).trading.balance()
+    assert [(each.code, each.qty) for each in balance.holdings] == [("005930", 10)]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (ok(output1=[HOLDING, HOLDING | {"hldg_qty": "11"}], output2=[SUMS]), "twice with different figures"),
+        (ok(output1=[], output2=[SUMS]), "lists no stock, but scts_evlu_amt is 710000"),
+        (ok(output1=[], output2=[]), "output2 of the balance holds 0 rows"),
+        (ok(output2=[SUMS]), "no output1"),
+        (ok(output1=[HOLDING | {"hldg_qty": "-1"}], output2=[SUMS]), "hldg_qty is -1"),
+        (ok(output1=[HOLDING | {"pdno": "삼성전자"}], output2=[SUMS]), "pdno"),
+        (ok(output1=None, output2=[SUMS]), "no output1"),
+        (ok(output1=[None], output2=[SUMS]), "no output1"),
+    ],
+)
+async def test_a_balance_that_cannot_be_whole_is_an_error_not_a_zero(body, told):
+    with pytest.raises(KisUnreadable, match=told):
+        await Scripted(body).trading.balance()
+
+
+async def test_an_account_that_holds_nothing_is_no_error():
+    balance = await Scripted(ok(output1=[], output2=[SUMS | {"scts_evlu_amt": "0"}])).trading.balance()
+    assert (balance.holdings, balance.cash_krw) == ((), 9_291_400)
+
+
+async def test_a_page_without_the_next_ones_key_is_an_error():
+    """kis-protocol 1.7"""
+    client = Scripted()
+    client.say(ok(output1=[HOLDING], output2=[SUMS]), "M")
+    with pytest.raises(KisUnreadable, match="ctx_area_fk100 is missing"):
+        await client.trading.balance()
+    client.say(ok(output1=[HOLDING], output2=[SUMS], ctx_area_fk100=" ", ctx_area_nk100=""), "F")
+    with pytest.raises(KisUnreadable, match="repeats"):
+        await client.trading.balance()
+
+
+async def test_an_execution_list_that_moved_between_its_pages_is_an_error():
+    order = {
+        "ord_gno_brno": "06010", "odno": "0000000001", "orgn_odno": "", "sll_buy_dvsn_cd": "02", "pdno": "005930",
+        "prdt_name": "x", "ord_qty": "10", "ord_unpr": "71000", "ord_tmd": "100512", "tot_ccld_qty": "3",
+        "tot_ccld_amt": "212700", "ord_dvsn_cd": "00", "cnc_cfrm_qty": "0", "rmn_qty": "7", "rjct_qty": "0",
+    }  # fmt: skip
+    client = Scripted()
+    client.say(ok(output1=[order], ctx_area_fk100="a", ctx_area_nk100="b"), "F")
+    client.say(ok(output1=[order | {"tot_ccld_qty": "4"}]), "E")
+    with pytest.raises(KisUnreadable, match="moved between its pages"):
+        await client.trading.executions("20261120")
+    client.say(ok(output1=[order], ctx_area_fk100="a", ctx_area_nk100="b"), "F")
+    client.say(ok(output1=[order]), "E")
+    assert len(await client.trading.executions("20261120")) == 1
+
+
+@pytest.mark.parametrize(("environment", "venue"), [("real", "ALL"), ("paper", "KRX")])
+async def test_the_days_orders_are_asked_of_all_venues_where_there_are_several(environment, venue):
+    """kis-protocol 4.6"""
+    client = Scripted(ok(output1=[]), environment=environment)
+    await client.trading.executions("20261120")
+    assert client.asked[0][1]["EXCG_ID_DVSN_CD"] == venue
+
+
+async def test_bars_of_the_future_and_of_the_running_minute_are_dropped():
+    """kis-protocol 4.4, 6 row 22"""
+    client = Scripted(
+        ok(output2=[bar("110000"), bar("103000"), bar("102900", 101), bar("102800", 102)]),
+        ok(output2=[bar("102800", 102)]),
+    )
+    bars = await client.data.minutes(CODE)
+    assert [(each.time, each.close) for each in bars] == [("102800", 102), ("102900", 101)]
+    assert [params["FID_INPUT_HOUR_1"] for _, params, _ in client.asked] == ["103020", "102700"]
+
+
+async def test_minutes_of_another_day_and_blank_rows_are_no_bars_of_today():
+    client = Scripted(ok(output2=[bar("102900"), {}, bar("102800", day="20261119")]), ok(output2=[]))
+    assert [each.time for each in await client.data.minutes(CODE)] == ["102900"]
+
+
+async def test_a_bar_whose_prices_contradict_each_other_is_refused():
+    broken = bar("102900") | {"stck_hgpr": "99"}
+    with pytest.raises(KisUnreadable, match="do not hold its price"):
+        await Scripted(ok(output2=[broken])).data.minutes(CODE)
+
+
+@pytest.mark.parametrize("blank", ["", "0"])
+async def test_todays_blank_or_zero_flows_are_unknown_and_a_past_days_blank_ones_are_an_error(blank):
+    """kis-protocol 4.3, 6 row 21"""
+    row = {"stck_bsop_date": "20261120", "stck_clpr": "71000"} | dict.fromkeys(
+        ("prsn_ntby_qty", "frgn_ntby_qty", "orgn_ntby_qty"), blank
+    )
+    (flow,) = await Scripted(ok(output=[row])).data.investors(CODE)
+    assert not flow.is_settled
+    past = row | {"stck_bsop_date": "20261119"}
+    if blank:
+        (flow,) = await Scripted(ok(output=[past])).data.investors(CODE)
+        assert flow.foreigners == 0
+    else:
+        with pytest.raises(KisUnreadable, match="20261119"):
+            await Scripted(ok(output=[past])).data.investors(CODE)
+
+
+async def test_a_price_of_zero_is_no_price():
+    """ecosystem row 12: a price of zero starved others of their exits."""
+    with pytest.raises(KisUnreadable, match="stck_prpr is 0"):
+        await Scripted(ok(output=PRICE | {"stck_prpr": "0"})).data.price(CODE)
+
+
+async def test_blank_rows_pad_a_multiple_quote_and_a_stranger_is_refused():
+    row = {
+        "inter_shrn_iscd": "005930", "inter2_prpr": "71000", "inter2_oprc": "1", "inter2_hgpr": "1", "inter2_lwpr": "1",
+        "acml_vol": "1", "acml_tr_pbmn": "1", "prdy_ctrt": "0.10",
+    }  # fmt: skip
+    blank = dict.fromkeys(row, "") | {"acml_vol": "0"}
+    client = Scripted(ok(output=[row, blank]))
+    assert [each.code for each in await client.data.prices([CODE, Symbol("000660")])] == ["005930"]
+    with pytest.raises(KisUnreadable, match="not asked for"):
+        await Scripted(ok(output=[row])).data.prices([Symbol("000660"), Symbol("000661")])
+
+
+@pytest.mark.parametrize("container", ["output", "output1"])
+async def test_either_container_is_taken_where_portal_and_samples_disagree(container):
+    """kis-protocol 4.10"""
+    row = {"bass_dt": "20261120", "bzdy_yn": "Y", "opnd_yn": "Y", "sttl_day_yn": "Y"}
+    assert await Scripted(ok(**{container: [row]})).data.is_open_day("20261120")
+    news = {"cntt_usiq_srno": "1", "data_dt": "20261120", "data_tm": "100000", "hts_pbnt_titl_cntt": "t"}
+    assert len(await Scripted(ok(**{container: [news]})).data.news()) == 1
+
+
+async def test_another_refusal_of_a_condition_search_is_an_error():
+    client = Scripted()
+    client.say({"rt_cd": "1", "msg_cd": "OPSQ0003", "msg1": "no"})
+    with pytest.raises(KisRefused, match="OPSQ0003"):
+        await client.data.condition_hits("0")
+
+
+async def test_a_filler_amount_is_none_and_a_ratio_of_the_same_figure_stays():
+    """kis-protocol 4.7"""
+    from kquant.gateways.kis.calls.reference import FIGURES
+
+    income = {"stac_yymm": "202512"} | dict.fromkeys(FIGURES["income"], "99.99")
+    ratio = {"stac_yymm": "202512"} | dict.fromkeys(FIGURES["ratios"], "99.99")
+    (row,) = await Scripted(ok(output=[income])).data.finance("income", CODE, quarterly=False)
+    assert set(row.figures.values()) == {None}
+    (row,) = await Scripted(ok(output=[ratio])).data.finance("ratios", CODE, quarterly=False)
+    assert None not in row.figures.values()
+
+
+async def test_daily_bars_stop_at_today_and_drop_rows_without_a_date():
+    day = {
+        "stck_bsop_date": "20261119", "stck_clpr": "100", "stck_oprc": "0", "stck_hgpr": "0", "stck_lwpr": "0",
+        "acml_vol": "0", "acml_tr_pbmn": "0", "flng_cls_code": "00",
+    }  # fmt: skip
+    client = Scripted(ok(output2=[day, {}, {"stck_bsop_date": ""}]))
+    (one,) = await client.data.daily(CODE, dt.date(2026, 11, 1), dt.date(2027, 1, 1), adjusted=False)
+    assert (one.close, one.open, one.volume) == (100, 0, 0)
+    params = client.asked[0][1]
+    assert (params["FID_INPUT_DATE_2"], params["FID_ORG_ADJ_PRC"]) == ("20261120", "1")
+
+
+def recorded() -> Path | None:
+    folder = Path(os.environ.get("KQUANT_SHARED_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+    file = folder / "frames" / "kis_inquire_price_FHKST01010100_20250915.jsonl.gz"
+    return file if file.exists() else None
+
+
+@pytest.mark.skipif(recorded() is None, reason="no recorded answers: set KQUANT_SHARED_DATA")
+async def test_every_recorded_price_answer_is_read():
+    file = recorded()
+    assert file is not None
+    count = 0
+    for line in gzip.decompress(file.read_bytes()).splitlines():
+        output = json.loads(line)["output"]
+        code = Symbol(output["stck_shrn_iscd"])
+        price = await Scripted(ok(output=output)).data.price(code)
+        detail = await Scripted(ok(output=output)).data.quote(code)
+        assert price.last_price == detail.last_price == int(output["stck_prpr"])
+        assert detail.lower <= detail.last_price <= detail.upper
+        count += 1
+    assert count == 292
