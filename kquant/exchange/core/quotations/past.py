@@ -235,12 +235,13 @@ def merged(bars: Iterable[DailyBar], period: Period) -> list[DailyBar]:
 def _fold(bars: list[DailyBar]) -> DailyBar:
     volumes = [bar.volume for bar in bars if bar.volume is not None]
     values = [bar.value for bar in bars if bar.value is not None]
-    whole = all(bar.open and bar.high and bar.low for bar in bars if bar.volume != 0)
+    traded = [bar for bar in bars if bar.volume != 0]
+    highs, lows = [bar.high for bar in traded], [bar.low for bar in traded]
     return DailyBar(
         bars[-1].day,
-        next((bar.open for bar in bars if bar.open), 0) if whole else 0,
-        max(bar.high for bar in bars) if whole else 0,
-        min((bar.low for bar in bars if bar.low), default=0) if whole else 0,
+        traded[0].open if traded else 0,
+        max(highs) if highs and all(highs) else 0,
+        min(lows) if lows and all(lows) else 0,
         bars[-1].close,
         sum(volumes) if len(volumes) == len(bars) else None,
         sum(values) if len(values) == len(bars) else None,
