@@ -193,6 +193,8 @@ class BrokerSettings(Table, frozen=True, kw_only=True):
     data_app_key_env: str = "KIS_DATA_APP_KEY"
     data_app_secret_env: str = "KIS_DATA_APP_SECRET"  # noqa: S105  the variable's name
     """A real key that only reads: rankings, news and holidays, which the paper service lacks."""
+    data_rest_url: str = "https://openapi.koreainvestment.com:9443"
+    data_ws_url: str = "ws://ops.koreainvestment.com:21000"
     keys_file: str = "~/.kquant/keys.toml"
     rest_per_second: Annotated[int, Meta(ge=1, le=20)]
     rest_timeout_seconds: Seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from kquant.cli import codes
 from kquant.cli.days import masked
 from kquant.cli.display import Display
 from kquant.cli.doors import Door, Drive
+from kquant.cli.lines import Lines
 from kquant.cli.lockstep import NotSettled, Stillness
 from kquant.cli.outcome import Outcome
 from kquant.cli.plan import Planned
-from kquant.cli.rooms import Entrance, Joined, Rooms
+from kquant.cli.rooms import Joined, Rooms
 from kquant.domain import OWNERS
 from kquant.events.base import Event
 from kquant.events.day import AlertRaised, DayClosed, DayOpened, JobDue, RunStarted, RunStopped
@@ -46,19 +47,23 @@ class DayRun:
         settings: Settings,
         planned: Planned,
         door: Door,
-        entrance: Entrance,
+        lines: Lines,
+        research: Path | None,
         account_folder: Path,
         console: Console,
         *,
+        alerts: Sequence[str],
         until: Micros,
         interrupted: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._planned = planned
         self._door = door
-        self._entrance = entrance
+        self._lines = lines
+        self._research = research
         self._account_folder = account_folder
         self._console = console
+        self._alerts = alerts
         self._until = until
         self._interrupted = interrupted
         self._failed = asyncio.Event()
@@ -82,7 +87,8 @@ class DayRun:
                 settings=self._settings,
                 folder=folder,
                 account_folder=self._account_folder,
-                entrance=self._entrance,
+                lines=self._lines,
+                research=self._research,
                 hours=self._planned.hours,
                 clock=clock,
                 journal=journal,
@@ -144,7 +150,7 @@ class DayRun:
             events.append(
                 DayOpened(
                     day=planned.day.isoformat(),
-                    account=masked(self._entrance.keys.account),
+                    account=masked(self._lines.keys.account),
                     hours=planned.hours,
                     positions=before.positions if before else None,
                     cash_krw=before.cash_krw if before else None,
@@ -153,6 +159,7 @@ class DayRun:
                     reconciled_before=before.reconciled if before else True,
                 )
             )
+        events.extend(AlertRaised(level="warning", text=text) for text in self._alerts)
         journal.append("run", events, by="run").result()
 
     def _follow(self, journal: SqliteJournal) -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -21,13 +21,14 @@ from kquant.cli.day import DayRun
 from kquant.cli.days import account_name, parse_day, take_lock
 from kquant.cli.doors import Door, EmbeddedDoor, KisDoor
 from kquant.cli.keys import Keys, data_keys, expiry_warning, trading_keys
+from kquant.cli.lines import Hosts, Lines
+from kquant.cli.open_day import check_open
 from kquant.cli.outcome import Outcome
-from kquant.cli.plan import Planned, day_before, ended, next_open, sealed, unsealed_folder
-from kquant.cli.rooms import Entrance
+from kquant.cli.plan import Planned, begun, chain_of, day_before, ended, next_open, sealed, unsealed_folder
 from kquant.config import Loaded
 from kquant.gateways.embedded import Credentials, EmbeddedExchange
 from kquant.holiday_library import library_word
-from kquant.hours import day_hours, hours_to_plan, up_from, up_until
+from kquant.hours import ClosedDay, DayDecision, day_hours, hours_to_plan, up_from, up_until
 from kquant.krx import SessionHours
 from kquant.values import SECOND_US, KquantError, Micros, kst_clock, to_kst
 
@@ -62,6 +63,7 @@ class LiveRun:
         self._settings = options.loaded.settings
         self._interrupted = False
         self._today: DayRun | None = None
+        self._done = 0
 
     async def run(self) -> int:
         """Trade; return the exit code of the last day, or of the first that failed."""
@@ -84,15 +86,19 @@ class LiveRun:
         account = self._options.data / account_name(keys.account)
         lock = take_lock(account)
         try:
-            day = parse_day(self._options.day or self._settings.demo.day)
-            hours = day_hours(day, self._settings.krx)
-            planned = Planned(day=day, hours=hours, folder=unsealed_folder(account, day), before=None)
-            state = planned.folder / "exchange"
-            planned.folder.mkdir(parents=True, exist_ok=True)
+            first = parse_day(self._options.day or self._settings.demo.day)
+            chain = chain_of(account, first)
+            day = date.fromisoformat(chain.folder.name[:10])
+            planned = Planned(
+                day=day, hours=day_hours(day, self._settings.krx), folder=chain.folder, before=chain.before
+            )
+            self._done = chain.done
+            state = chain.root / "exchange"
+            state.mkdir(parents=True, exist_ok=True)
             exchange = EmbeddedExchange(
                 state,
                 self._settings.demo,
-                day=day.isoformat(),
+                day=first.isoformat(),
                 speed=self._options.speed,
                 market=self._options.market,
                 days=self._options.days or 1,
@@ -101,16 +107,9 @@ class LiveRun:
             try:
                 ready = await exchange.start(credentials)
                 door = EmbeddedDoor(exchange, await exchange.hello())
-                entrance = Entrance(
-                    environment="real",
-                    rest_url=f"http://127.0.0.1:{ready.rest_port}",
-                    ws_url=f"ws://127.0.0.1:{ready.ws_port}/tryitout",
-                    keys=keys,
-                    data_keys=None,
-                    research=Path(ready.research),
-                    tokens=state,
-                )
-                return await self._days(planned, door, entrance, account, chained=True)
+                hosts = Hosts(rest_url=f"http://127.0.0.1:{ready.rest_port}", ws_url=f"ws://127.0.0.1:{ready.ws_port}")
+                lines = Lines(self._settings.broker, "real", hosts, keys, door.clock, tokens=state, today=day)
+                return await self._days(planned, door, lines, account, research=Path(ready.research))
             finally:
                 await exchange.close()
         finally:
@@ -133,38 +132,60 @@ class LiveRun:
                 warning = expiry_warning(one, today) if one is not None else None
                 if warning is not None:
                     log.warning(warning)
-            entrance = Entrance(
-                environment="paper" if profile == "paper" else "real",
-                rest_url=broker.rest_url,
-                ws_url=f"{broker.ws_url}/tryitout",
-                keys=keys,
-                data_keys=reading,
-                research=None,
+            lines = Lines(
+                broker,
+                "paper" if profile == "paper" else "real",
+                Hosts(rest_url=broker.rest_url, ws_url=broker.ws_url),
+                keys,
+                door.clock,
                 tokens=account,
+                today=today,
+                reading=(Hosts(rest_url=broker.data_rest_url, ws_url=broker.data_ws_url), reading) if reading else None,
             )
-            return await self._days(
-                self._next(account, today, door.clock.now()), door, entrance, account, chained=False
-            )
+            await lines.start()
+            try:
+                await lines.check()
+            finally:
+                await lines.close()
+            return await self._days(self._next(account, today, door.clock.now()), door, lines, account, research=None)
         finally:
             await door.close()
             lock.release()
 
-    async def _days(self, planned: Planned, door: Door, entrance: Entrance, account: Path, *, chained: bool) -> int:
-        """Trade day after day. chained: the day before is the one this run traded; else the account's newest."""
-        done = 0
+    async def _days(self, planned: Planned, door: Door, lines: Lines, account: Path, *, research: Path | None) -> int:
+        """Trade day after day; the lines are open as long as this lasts."""
+        await lines.start()
+        try:
+            return await self._one_by_one(planned, door, lines, account, research)
+        finally:
+            await lines.close()
+
+    async def _one_by_one(
+        self, planned: Planned, door: Door, lines: Lines, account: Path, research: Path | None
+    ) -> int:
         code = codes.OK
         while True:
             await self._wait(door, planned)
             if self._interrupted:
                 return codes.INTERRUPTED
+            decision = await self._opens(planned, lines)
+            if decision is not None and decision.hours is None:
+                why = f": {'; '.join(decision.alerts)}" if decision.alerts else ""
+                if self._settings.broker.exchange == "embedded":
+                    raise ClosedDay(f"the exchange is closed on {planned.day}{why}")
+                log.warning("the exchange is closed", day=planned.day.isoformat(), alerts=decision.alerts)
+                planned = self._next(account, _day_after(planned.day), door.clock.now())
+                continue
             started = time.monotonic()
             run = self._today = DayRun(
                 self._settings,
                 planned,
                 door,
-                entrance,
+                lines,
+                research,
                 account,
                 self._console,
+                alerts=decision.alerts if decision is not None else (),
                 until=self._up_until(planned.hours),
                 interrupted=lambda: self._interrupted,
             )
@@ -175,10 +196,18 @@ class LiveRun:
             code = max(code, outcome.code)
             if outcome.code not in {codes.OK, codes.DIFFERS}:
                 return outcome.code
-            done += 1
-            if self._options.days is not None and done >= self._options.days:
+            self._done += 1
+            if self._options.days is not None and self._done >= self._options.days:
                 return code
-            planned = self._after(account, planned, door.clock.now(), chained=chained)
+            planned = self._after(account, planned, door.clock.now())
+
+    async def _opens(self, planned: Planned, lines: Lines) -> DayDecision | None:
+        """Ask whether the exchange opens that day, before anything of it is written; None for a day that goes on."""
+        if self._settings.broker.exchange != "embedded":
+            await lines.renew(self._up_until(planned.hours))
+        if begun(planned.folder):
+            return None
+        return await check_open(planned.day, self._settings.krx, lines.calls.is_open_day)
 
     async def _wait(self, door: Door, planned: Planned) -> None:
         """Rest until the day's first hour; a run that comes later starts at once."""
@@ -189,10 +218,11 @@ class LiveRun:
         self._console.print(f"kquant · {self._settings.profile} · resting until {opens}", highlight=False)
         await door.rest(wake_at, lambda: self._interrupted)
 
-    def _after(self, account: Path, planned: Planned, now: Micros, *, chained: bool) -> Planned:
-        if not chained:
+    def _after(self, account: Path, planned: Planned, now: Micros) -> Planned:
+        """Return the day to trade next. The embedded exchange's days follow the one this run traded, whatever lies beside it."""
+        if self._settings.broker.exchange != "embedded":
             return self._next(account, planned.day, now)
-        day, hours = next_open(date.fromordinal(planned.day.toordinal() + 1), self._hours, self._up_until, now)
+        day, hours = next_open(_day_after(planned.day), self._hours, self._up_until, now)
         return Planned(day=day, hours=hours, folder=unsealed_folder(account, day), before=ended(planned.folder))
 
     def _next(self, account: Path, first: date, now: Micros) -> Planned:
@@ -202,7 +232,7 @@ class LiveRun:
             folder = account / day.isoformat()
             if sealed(folder) is None:
                 return Planned(day=day, hours=hours, folder=folder, before=day_before(account, day))
-            first = date.fromordinal(day.toordinal() + 1)
+            first = _day_after(day)
 
     def _hours(self, day: date) -> SessionHours | None:
         return hours_to_plan(day, self._settings.krx, library=library_word(day))
@@ -224,3 +254,7 @@ class LiveRun:
                 loop.add_signal_handler(number, interrupt)
             except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt instead
                 return
+
+
+def _day_after(day: date) -> date:
+    return day + timedelta(days=1)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from kquant.cli.days import JOURNAL, day_folders, folder_for
 from kquant.events.base import Recorded
-from kquant.events.day import Carried, DayClosed
+from kquant.events.day import Carried, DayClosed, DayOpened
 from kquant.journal import read_day
 from kquant.krx import SessionHours
 from kquant.values import KquantError, Krw, Micros, to_kst
@@ -86,6 +86,46 @@ def ended(folder: Path) -> DayBefore:
         )
     last = read_day(folder, check=False)[-1]
     return DayBefore(folder=folder.name, digest=last.digest.hex(), positions=None, cash_krw=None, reconciled=False)
+
+
+class Chain(Struct, frozen=True, kw_only=True):
+    """Days that one run of the embedded exchange trades, one after another.
+
+    root: folder of the first, which holds the exchange's state.   folder, before: the day under way.   done: days sealed.
+    """
+
+    root: Path
+    folder: Path
+    before: DayBefore | None
+    done: int
+
+
+def chain_of(account: Path, day: date) -> Chain:
+    """Return the chain that begins with *day* and is not finished, or a new one."""
+    for folder in reversed(day_folders(account)):
+        if not begun(folder) or sealed(folder) is not None:
+            continue
+        names = _chain(account, folder)
+        root = account / names[0]
+        if root.name[:10] == day.isoformat():
+            before = ended(account / names[-2]) if len(names) > 1 else None
+            return Chain(root=root, folder=folder, before=before, done=len(names) - 1)
+    folder = unsealed_folder(account, day)
+    return Chain(root=folder, folder=folder, before=None, done=0)
+
+
+def _chain(account: Path, folder: Path) -> list[str]:
+    """Return the names of the days that led to *folder*, the first one first."""
+    names = [folder.name]
+    while True:
+        opened = next((fact.event for fact in read_day(account / names[0], check=False) if _opens(fact)), None)
+        if not isinstance(opened, DayOpened) or not opened.day_before:
+            return names
+        names.insert(0, opened.day_before)
+
+
+def _opens(fact: Recorded) -> bool:
+    return isinstance(fact.event, DayOpened)
 
 
 def next_open(

@@ -6,60 +6,41 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from kquant.cli.keys import Keys
+from kquant.cli.lines import Lines
 from kquant.cli.lockstep import Part
-from kquant.cli.open_day import check_open
-from kquant.events.base import Event
-from kquant.events.day import AlertRaised
 from kquant.gateways.clock import ClockGateway, RunningClock, SteppedClock, WallClock
 from kquant.gateways.embedded import Stepped
-from kquant.gateways.kis.calls import KisCalls
+from kquant.gateways.kis.channels import NOTICE_PAPER, NOTICE_REAL, ON_PAPER
+from kquant.gateways.kis.errors import KisError
 from kquant.gateways.kis.feed import KisFeed
+from kquant.gateways.kis.notices import NoticeLine
 from kquant.gateways.kis.orders import OrderGateway
 from kquant.gateways.kis.reads import RestGateway
-from kquant.gateways.kis.rest import RestClient, Secrets
 from kquant.gateways.kis.session import FeedSession
-from kquant.gateways.kis.wire import NOTICE_REAL, decode
+from kquant.gateways.kis.wire import decode
 from kquant.gateways.market import MarketDesk
 from kquant.gateways.operator import HaltFlag, OperatorGateway
 from kquant.gateways.research.gateway import AnalysisGateway
 from kquant.gateways.scoring.gateway import ScorerGateway
 from kquant.gateways.scoring.heuristic import HeuristicScorer
-from kquant.hours import ClosedDay
 from kquant.journal import Attachments, SqliteJournal, TapeError, TapeReader, TapeWriter
 from kquant.krx import SessionHours
 from kquant.market.records import RestPrice
 from kquant.settings import Settings
-from kquant.values import SECOND_US, Micros, to_kst
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entrance:
-    """How the market is reached: the service, its hosts, the keys, and what is known of the day before it begins.
-
-    data_keys: a real key that reads what the paper service lacks.   research: the day's table (Parquet), None without one.
-    tokens: folder of the cached tokens.
-    """
-
-    environment: Literal["real", "paper"]
-    rest_url: str
-    ws_url: str
-    keys: Keys
-    data_keys: Keys | None
-    research: Path | None
-    tokens: Path
+from kquant.values import SECOND_US, Micros, Symbol
 
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """What the gateways are joined to."""
+    """What the gateways are joined to. research: the day's table (Parquet), None without one."""
 
     settings: Settings
     folder: Path
     account_folder: Path
-    entrance: Entrance
+    lines: Lines
+    research: Path | None
     hours: SessionHours
     clock: SteppedClock | RunningClock | WallClock
     journal: SqliteJournal
@@ -82,17 +63,7 @@ class Rooms:
         settings, clock, journal = joined.settings, joined.clock, joined.journal
         changed, on_fatal = joined.changed, joined.on_fatal
         attachments = Attachments(joined.folder)
-        entrance = joined.entrance
-        secrets = Secrets(entrance.keys.app_key, entrance.keys.app_secret)
-        self._client = RestClient(
-            entrance.rest_url,
-            secrets,
-            clock,
-            per_second=settings.broker.rest_per_second,
-            timeout_seconds=settings.broker.rest_timeout_seconds,
-            token_file=entrance.tokens / "token.json",
-        )
-        calls = self._calls = KisCalls(self._client, entrance.keys.account)
+        calls = self._calls = joined.lines.calls
         halt = HaltFlag(joined.account_folder)
         self._tape = TapeWriter(joined.folder, settings.journal.tape_block_frames)
         self.clock_gateway = ClockGateway(journal, clock, changed=changed, on_fatal=on_fatal)
@@ -122,51 +93,50 @@ class Rooms:
             ),
             "scorer": ScorerGateway(journal, clock, HeuristicScorer(), changed=changed, on_fatal=on_fatal),
             "research": AnalysisGateway(
-                journal, clock, attachments, entrance.research, changed=changed, on_fatal=on_fatal
+                journal, clock, attachments, joined.research, changed=changed, on_fatal=on_fatal
             ),
         }
-        self.feed = KisFeed(
-            entrance.ws_url,
-            journal,
-            clock,
-            FeedSession(
-                entrance.keys.hts_id,
-                entrance.keys.account,
-                NOTICE_REAL,
-                gap_us=settings.broker.register_gap_ms * 1_000,
-                ack_us=settings.slots.ack_seconds * SECOND_US,
-            ),
-            desk=self._desk,
-            approval=self._approval,
-            changed=changed,
-            on_fatal=on_fatal,
-        )
-        self._loop: asyncio.AbstractEventLoop
+        self.feed = self._feed(settings, joined.lines)
         self._syncing: asyncio.Task[None] | None = None
         self._closed = False
 
+    def _feed(self, settings: Settings, lines: Lines) -> KisFeed:
+        """Return the feed: quotes and notices on one session, or quotes on the reading key's and notices on the paper key's."""
+        gap_us, ack_us = settings.broker.register_gap_ms * 1_000, settings.slots.ack_seconds * SECOND_US
+        keys, market = lines.keys, settings.broker.channels
+        own_tr, own_offered = (NOTICE_PAPER, ON_PAPER) if lines.environment == "paper" else (NOTICE_REAL, None)
+        approval = lines.data_approval()
+        if lines.reading is None or approval is None:
+            url, asked, notices = lines.hosts.ws_url, lines.approval(), None
+            session = FeedSession(
+                keys.hts_id, keys.account, own_tr, gap_us=gap_us, ack_us=ack_us, market=market, offered=own_offered
+            )
+        else:
+            url, asked = lines.reading[0].ws_url, approval
+            session = FeedSession("", "", None, gap_us=gap_us, ack_us=ack_us, market=market)
+            own = FeedSession(keys.hts_id, keys.account, own_tr, gap_us=gap_us, ack_us=ack_us)
+            notices = NoticeLine(_tryitout(lines.hosts.ws_url), own, lines.approval())
+        return KisFeed(
+            _tryitout(url),
+            self._joined.journal,
+            self._joined.clock,
+            session,
+            desk=self._desk,
+            approval=asked,
+            changed=self._joined.changed,
+            on_fatal=self._joined.on_fatal,
+            notices=notices,
+            probe=self._probe,
+        )
+
     async def start(self) -> None:
         """Start every gateway; each takes up what the log leaves open."""
-        self._loop = asyncio.get_running_loop()
-        await self._client.start()
-        await self._check_day()
         for follower in self._followers.values():
             await follower.start()
         await self.clock_gateway.start()
         await asyncio.to_thread(self.feed.start)
         await self.operator.start()
         self._syncing = asyncio.create_task(self._keep_synced(), name="tape sync")
-
-    async def _check_day(self) -> None:
-        """Have the broker say whether the exchange opens today; raise ClosedDay if it does not, or nobody can tell."""
-        day = to_kst(self._joined.hours.open_at).date()
-        decision = await check_open(day, self._joined.settings.krx, self._calls.is_open_day)
-        alerts: list[Event] = [AlertRaised(level="warning", text=text) for text in decision.alerts]
-        if alerts:
-            await asyncio.wrap_future(self._joined.journal.append("run", alerts, by="run"))
-        if not decision.is_open:
-            why = f": {'; '.join(decision.alerts)}" if decision.alerts else ""
-            raise ClosedDay(f"the exchange is closed on {day}{why}")
 
     async def hang_up(self) -> None:
         """Close the feed's connection; its end is recorded, and nothing comes after it."""
@@ -185,7 +155,6 @@ class Rooms:
         await self.clock_gateway.close()
         for follower in reversed(self._followers.values()):
             await follower.close()
-        await self._client.close()
         self._tape.close()
 
     async def _keep_synced(self) -> None:
@@ -234,6 +203,14 @@ class Rooms:
     def _price(self, price: RestPrice) -> None:
         self.feed.call(lambda: self.feed.desk.price(price))
 
-    async def _approval(self, renew: bool) -> str:
-        work = self._client.approval_key(renew=renew)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+    async def _probe(self, code: Symbol) -> RestPrice | None:
+        """Return a stock's price over REST for the feed's thread, None if it cannot be had."""
+        try:
+            return await self._joined.lines.here(self._calls.price(code))
+        except KisError:
+            return None
+
+
+def _tryitout(url: str) -> str:
+    """Return the address of the feed's one path (kis-protocol 1.1)."""
+    return f"{url.rstrip('/')}/tryitout"

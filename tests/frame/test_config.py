@@ -15,7 +15,7 @@ def test_every_profile_loads(profile: str) -> None:
 
 def test_only_the_demo_profile_places_orders() -> None:
     allowed = {profile: load(profile, environ={}).settings.broker.orders for profile in ("demo", "paper", "live")}
-    assert allowed == {"demo": True, "paper": False, "live": False}
+    assert allowed == {"demo": True, "paper": True, "live": False}
 
 
 def test_an_unknown_key_is_refused_by_name_with_the_nearest_known_one(tmp_path: Path) -> None:
