@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 from kquant.exchange.core.auth import CallLimit, Credentials, TokenOffice
-from kquant.exchange.core.books import Environment
+from kquant.exchange.core.books import Environment, Order, Refusal
 from kquant.exchange.core.desk import Desk
 from kquant.exchange.core.gateway import Gateway
 from kquant.exchange.core.layouts import Layout
@@ -160,6 +160,12 @@ class Service:
         self.ledger.take_changes()  # the whole state is written instead
         self.store.open_day(market.day, market_identity(market), self.ledger.state, self.office.credentials)
         self._open_rooms(market)
+
+    def by_hand(self, act: Callable[[Desk, int], Order | Refusal]) -> Order | Refusal:
+        """Let the user act at the desk in the broker's own program; durable when it returns."""
+        result = act(self.desk, self._second())
+        self.commit()
+        return result
 
     def commit(self) -> None:
         """Make what changed in the books and the office durable."""

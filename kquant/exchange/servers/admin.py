@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from kquant.exchange.core.exchange import US
 from kquant.exchange.faults import FaultError, faults_from_call
+from kquant.exchange.servers.by_hand import act_by_hand
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -71,6 +72,10 @@ class Admin:
                 return {"now": exchange.now_us, **self._frames(service)}
             case "ledger":
                 return self._ledger(service)
+            case "hand":
+                answer = act_by_hand(service, call)
+                self._ports.flush()
+                return answer
             case _:
                 return {"error": f"unknown op {operation!r}"}
 
