@@ -16,8 +16,9 @@ from typing import Literal
 import numpy as np
 
 from . import quotes
+from .after import NO_AFTER_HOURS, NO_TAPE, AfterHours, draw_after_hours
 from .bars import Bars, check_bars
-from .calls import call_at, expected
+from .calls import NOTHING_EXPECTED, call_at, expected
 from .model import (
     NO_MIDPOINT,
     Book,
@@ -88,6 +89,7 @@ class MarketDay:
         self.phases = Phases(self.hours, self.stocks, bars, seed, interruptions)
         self._row = {stock.code: i for i, stock in enumerate(self.stocks)}
         self._tape = lru_cache(maxsize=TAPES_KEPT)(self._draw)
+        self._after = lru_cache(maxsize=TAPES_KEPT)(self._draw_after)
         late = frozenset(code for code, all_ in interruptions.items() if all_ and all_[-1].start >= close_second)
         self._rankings = Rankings(self.hours, self.stocks, bars, late)
         self._ranked = lru_cache(maxsize=64)(self._rankings.rank)
@@ -105,23 +107,36 @@ class MarketDay:
         """Prints in [second, second + 1), in order.
 
         The opening and the closing match come within thirty seconds of the open and the close, later where an
-        interruption holds them; nothing prints in a call auction, a volatility interruption or a halt.
+        interruption holds them; nothing prints in a call auction, a volatility interruption or a halt. A generated
+        day trades on after its close (`after`); of an imported one nothing is known then.
         """
+        if second >= self.hours.post_close_from:
+            return self._tape_after(code, second).prints(second)
         return self._tape(code).prints(second)
 
     def stats(self, code: str, second: int) -> DayStats:
-        """Totals through the end of *second*: exactly the fold of the prints so far."""
+        """Totals of the regular session through the end of *second*: exactly the fold of its prints so far."""
         return self._tape(code).stats(second)
 
     def quote(self, code: str, second: int) -> Quote:
         """Best bid and ask at the end of *second*; zeros where nothing rests (or the stock is halted)."""
-        if second < self.hours.opening_from or self.status(code, second).phase == "halted":
+        phase = self.status(code, second).phase
+        if second < self.hours.opening_from or phase == "halted":
             return quotes.NO_QUOTE
-        return quotes.quote(self._quoted(code), self._tape(code), second, self.indicative(code, second))
+        if phase != "after":
+            moment = min(second, self.hours.post_close_from)
+            return quotes.quote(self._quoted(code), self._tape(code), moment, self.indicative(code, second))
+        later = self._after(code)
+        if later is NO_AFTER_HOURS:
+            return quotes.NO_QUOTE
+        return quotes.quote(self._quoted_after(code), later.after, second, NOTHING_EXPECTED)
 
     def book(self, code: str, second: int) -> Book:
         """Ten levels each way on the tick grid; its first levels are `quote`."""
-        return quotes.book(self._quoted(code), self.quote(code, second), second)
+        quote = self.quote(code, second)
+        if quote != quotes.NO_QUOTE and self.status(code, second).phase == "after":
+            return quotes.book(self._quoted_after(code), quote, second)
+        return quotes.book(self._quoted(code), quote, min(second, self.hours.post_close_from))
 
     def indicative(self, code: str, second: int) -> Indicative:
         """Expected price and quantity while a call auction or an interruption collects orders for a match."""
@@ -167,7 +182,9 @@ class MarketDay:
 
     def segment_stats(self, code: str, second: int) -> DayStats:
         """Totals of the segment *second* lies in, through its end: the regular session's are `stats`."""
-        return self.stats(code, second)
+        if self.segment(second).name == "regular":
+            return self.stats(code, second)
+        return self._tape_after(code, second).stats(second)
 
     def hour_class(self, code: str, second: int) -> str:
         """HOUR_CLS_CODE of kis-protocol 3.1 [43]: 0 trading, B, C and A where prices are only expected."""
@@ -245,6 +262,24 @@ class MarketDay:
         windows = self.phases.windows(code, at)
         own = StockBars(second, prices, b.volume[row, at], b.value[row, at], b.auction[row, at], windows)
         return draw_tape(self.stocks[row], own, self.seed, self.close_second)
+
+    def _draw_after(self, code: str) -> AfterHours:
+        halted = any(one.kind == "halt" and one.end > self.close_second for one in self.interruptions(code))
+        totals = self.stats(code, self.hours.post_close_from)
+        if self.source == "imported" or halted or not totals.volume:
+            return NO_AFTER_HOURS
+        return draw_after_hours(self.by_code[code], totals, self.hours, self.seed)
+
+    def _tape_after(self, code: str, second: int) -> Tape:
+        name = self.segment(second).name
+        if name == "regular":
+            return NO_TAPE
+        later = self._after(code)
+        return later.after if name == "after" else later.post_close
+
+    def _quoted_after(self, code: str) -> quotes.Static:
+        usual, later = self._quoted(code), self._after(code)
+        return usual._replace(stock=later.stock or usual.stock, spread=usual.spread + 2, size=max(1, usual.size // 8))
 
     def _quoted(self, code: str) -> quotes.Static:
         static = self._static.get(code)
