@@ -22,6 +22,8 @@ ClockTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 ClockSecond = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$")]
 Follow = Literal["regular", "krx", "all"]
 """Which sessions the run is up for: KRX's regular ones, all of KRX, or NXT's as well."""
+Source = Annotated[str, Meta(pattern=r"^(gainers|volumes|(condition|watchlist):.*\S.*)$")]
+"""Where candidates come from: a ranking, or a condition search or watch list of the user's HTS by its name."""
 Anchor = Literal["open", "close", "never"]
 """What an edge of a session moves with on a day of other hours."""
 
@@ -56,6 +58,8 @@ class ScannerSettings(Table, frozen=True, kw_only=True):
     threshold: Points
     subscribed: Count
     deadline_seconds: Seconds
+    sources: tuple[Source, ...] = ("gainers", "volumes")
+    """Where candidates come from; logs written before this setting existed had both rankings."""
 
 
 class AnalyzerSettings(Table, frozen=True, kw_only=True):
@@ -240,6 +244,8 @@ class DemoSettings(Table, frozen=True, kw_only=True):
     start: ClockTime
     cash_krw: Won
     holdings: Count
+    faults: tuple[str, ...] = ()
+    """What goes wrong at the embedded exchange: as `kquant exchange --faults`, each in a text of its own."""
 
 
 class JournalSettings(Table, frozen=True, kw_only=True):

@@ -236,7 +236,7 @@ def _complain(text: str, code: int) -> int:
 
 
 def _load_commands() -> None:
-    from kquant.cli import init, market, past  # noqa: F401, PLC0415  they register themselves
+    from kquant.cli import exchange, init, market, past  # noqa: F401, PLC0415  they register themselves
 
 
 def _configure_logs() -> None:

@@ -95,6 +95,7 @@ class EmbeddedExchange:
             *("--speed", self._speed, "--start", f"{self._demo.start}:00", "--stocks", str(self._demo.stocks)),
             *("--cash", str(self._demo.cash_krw), "--holdings", str(self._demo.holdings)),
             *("--account", credentials.account, "--hts-id", credentials.hts_id),
+            *(part for fault in self._demo.faults for part in ("--faults", fault)),
             *(("--days", str(self._days)) if self._days > 1 else ()),
             *("--linger", "0", "--list-lag", "0"),
         ]

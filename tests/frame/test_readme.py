@@ -21,7 +21,7 @@ def commands(text: str) -> set[tuple[str, ...]]:
         first, _, second = words.partition(" ")
         if first in NESTED:
             found.add((first, second))
-        elif first in {"run", "events", "why", "halt", "resume", "status", "report"}:
+        elif first in {"run", "events", "why", "halt", "resume", "status", "report", "init", "exchange"}:
             found.add((first,))
     return found
 
