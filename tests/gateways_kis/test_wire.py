@@ -262,4 +262,4 @@ def test_books_of_65_and_66_fields_read_as_those_of_62_kis_protocol_3_7():
 
 def test_the_47th_field_is_the_market_segment_kis_protocol_3_1():
     assert [one.segment for one in (*wire.decode(TRADE_46), *wire.decode(TRADE_47))] == ["", "2"]
-    assert wire.read(TRADE_47).width == 47
+    assert wire.read(TRADE_47)[1] == 47

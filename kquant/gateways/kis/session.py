@@ -119,6 +119,7 @@ class FeedSession:
         self._gap_us = gap_us
         self._ack_us = ack_us
         self._tr_ids = TR_IDS[market]
+        self._own = frozenset(self._tr_ids.values())
         self._offered = offered
         self._epoch = Epoch(0)
         self._approval = ""
@@ -313,6 +314,8 @@ class FeedSession:
 
     def _data(self, text: str) -> list[Output]:
         tr_id, width, records = read(text)
+        if tr_id not in self._own:
+            raise FeedFormatError(f"{tr_id} was never registered here")
         outputs: list[Output] = [] if self._widths.get(tr_id) == width else self._width(tr_id, width)
         if not self._fresh:
             return [*outputs, Data(text, records, ())]

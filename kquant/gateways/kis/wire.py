@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, lru_cache
 from operator import itemgetter
-from typing import NamedTuple, cast
+from typing import cast
 
 from kquant.gateways.kis.channels import CHANNELS, LEAST_WIDTH, NOTICE_REAL
 from kquant.market.records import Book, MarketStatus, ProgramTrade, Record, Trade
@@ -23,17 +23,13 @@ class FeedFormatError(KquantError):
     """A text that is not a KIS frame, or a field that is not what its table says."""
 
 
-class Frame(NamedTuple):
-    """A data frame as read. width: fields a record."""
-
-    tr_id: str
-    width: int
-    records: tuple[Record, ...]
+Frame = tuple[str, int, tuple[Record, ...]]
+"""A data frame as read: its TR id, how many fields a record has, the records. Plain, because a named one costs a tenth."""
 
 
 def decode(text: str) -> tuple[Record, ...]:
     """Return the records of a plain data frame, in order."""
-    return read(text).records
+    return read(text)[2]
 
 
 def read(text: str) -> Frame:
@@ -45,17 +41,22 @@ def read(text: str) -> Frame:
             raise FeedFormatError(f"not a data frame: {text[:40]!r} holds what no field may hold")
         flag, tr_id, count_text, payload = text.split("|", 3)
         count = int(count_text)
-        fields = payload.split("^")
+        fields = payload.split("^") if " " not in payload else [field.strip(" ") for field in payload.split("^")]
         width, rest = divmod(len(fields), count)
-        if flag != "0" or rest or width < _LEAST[tr_id] or count < 1:
+        if flag != "0" or rest or width < _LEAST[tr_id] or not _is_count(count_text):
             raise FeedFormatError(f"{tr_id}: {count} records in {len(fields)} fields")
         records, starts = _READERS[tr_id], range(0, len(fields), width)
         try:
-            return Frame(tr_id, width, records(fields, starts))
+            return tr_id, width, records(fields, starts)
         except ValueError:
-            return Frame(tr_id, width, records(list(map(_tidy, fields)), starts))
+            return tr_id, width, records(_tidied(fields, starts), starts)
     except (ValueError, KeyError, ZeroDivisionError, IndexError) as error:
         raise FeedFormatError(f"not a data frame: {text[:40]!r} ({type(error).__name__}: {error})") from None
+
+
+@lru_cache(maxsize=1_024)
+def _is_count(text: str) -> bool:
+    return len(text) == 3 and text.isascii() and text.isdigit() and text != "000"
 
 
 @lru_cache(maxsize=8_192)
@@ -83,6 +84,8 @@ def _bounded(figures: int) -> None:
 
 
 _HALTED = {"Y": True, "N": False}
+_DOWN = {"4", "5"}
+"""Directions of a price that is lower than the day before: limit down, down."""
 
 
 _SEGMENT = 46
@@ -103,9 +106,16 @@ def _rate(text: str) -> int:
     return int(text[:-3] + text[-2:]) if plain else basis_points(text.strip())
 
 
+def _tidied(fields: list[str], starts: range) -> list[str]:
+    """Return the fields with figures made plain; a symbol and a time are none."""
+    tidied = list(map(_tidy, fields))
+    for start in starts:
+        tidied[start : start + 2] = fields[start : start + 2]
+    return tidied
+
+
 def _tidy(text: str) -> str:
-    """Return a padded number such as " 000249250.00 " without spaces and empty decimals; other texts without spaces."""
-    text = text.strip()
+    """Return a number such as "000249250.00" without its empty decimals; other texts as they are."""
     whole, _, part = text.partition(".")
     return whole if whole.isdigit() and part and not part.strip("0") else text
 
@@ -124,7 +134,7 @@ def _trades(f: list[str], starts: range) -> tuple[Record, ...]:
         if f[i + 1] != time:  # the records of a frame mostly share it
             time = clock_text(f[i + 1])
         change = rate(f[i + 5])
-        if change > 0 and f[i + 3] in "45":  # a rate without a sign takes that of its direction: limit down, down
+        if change > 0 and f[i + 3] in _DOWN:  # a rate without a sign takes that of its direction: limit down, down
             change = -change
         records.append(
             new(
