@@ -78,6 +78,7 @@ class Rooms:
                 price=self._price,
                 changed=changed,
                 on_fatal=on_fatal,
+                sources=settings.scanner.sources,
             ),
             "broker": OrderGateway(
                 journal,

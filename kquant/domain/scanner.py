@@ -3,8 +3,8 @@
 A cycle: `schedule.due scan` -> `scanner.started` + `scanner.rankings_wanted` -> `rankings.answered` -> one
 `scanner.score_wanted` a candidate -> every outcome is in, or the deadline rings -> `scanner.completed`.
 
-- Candidates are both rankings interleaved, best first (first gainer, first by volume, second gainer …), each stock
-  once, filters applied before the count, at most `max_scored`. A stock in both has its facts from the row with the
+- Candidates are both rankings and the user's further sources interleaved, best first (first gainer, first by volume,
+  first of each further source, second gainer …), each stock once, filters applied before the count, at most `max_scored`. A stock in both has its facts from the row with the
   larger day volume, which is the fresher one; what that row lacks comes from the other.
 - Turnover that no ranking gave is taken as low x volume, the least that can have been traded; without a low the
   stock is left out as "turnover_unknown".
@@ -275,13 +275,14 @@ def _scored(seen: Seen, cycle: int, code: Symbol, total: Score | None) -> Seen:
 
 
 def _entries(seen: Seen, answer: RankingsAnswered, at: Micros) -> dict[Symbol, Entry]:
-    """Merge both rankings, interleaved and without duplicates, and carry each stock's history on."""
+    """Merge rankings and further sources, interleaved and without duplicates, and carry each stock's history on."""
     consecutive = seen.ranked_at is not None and at - seen.ranked_at <= seen.gap_us
     gainers = {row.code: row for row in reversed(answer.gainers)}
     volumes = {row.code: row for row in reversed(answer.volumes)}
     merged: dict[Symbol, Entry] = {}
-    for place in range(max(len(answer.gainers), len(answer.volumes))):
-        for ranking in (answer.gainers, answer.volumes):
+    rankings = (answer.gainers, answer.volumes, *(each.rows for each in answer.further))
+    for place in range(max(map(len, rankings))):
+        for ranking in rankings:
             if place >= len(ranking) or ranking[place].code in merged:
                 continue
             code = ranking[place].code
@@ -289,7 +290,7 @@ def _entries(seen: Seen, answer: RankingsAnswered, at: Micros) -> dict[Symbol, E
             before = seen.entries.get(code) if consecutive else None
             merged[code] = Entry(
                 name=ranking[place].name,
-                row=_one_row(gainer, volume) if gainer and volume else ranking[place],
+                row=_one_row(gainer, volume) if gainer and volume else gainer or volume or ranking[place],
                 gainer_rank=gainer.rank if gainer else None,
                 volume_rank=volume.rank if volume else None,
                 cycles_seen=before.cycles_seen + 1 if before else 1,

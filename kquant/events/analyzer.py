@@ -10,6 +10,7 @@ from kquant.events.base import Event
 from kquant.events.scanner import Left
 from kquant.values import Krw, Micros, Score, Shares, Symbol
 
+MarketName = Literal["KOSPI", "KOSDAQ", "KONEX"]
 StockKind = Literal["common", "preferred", "fund", "spac", "reit", "other"]
 
 
@@ -18,7 +19,7 @@ class Listed(Struct, frozen=True, kw_only=True, gc=False):
 
     code: Symbol
     name: str
-    market: Literal["KOSPI", "KOSDAQ"]
+    market: MarketName
     kind: StockKind
     base: Krw
     upper: Krw | None

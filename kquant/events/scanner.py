@@ -39,12 +39,24 @@ class RankingsWanted(Event, frozen=True, kw_only=True, tag="scanner.rankings_wan
     valid_until: Micros
 
 
+class SourceRows(Struct, frozen=True, kw_only=True, gc=False):
+    """What one further source of candidates gave, in its own order. source: as set ("condition:NAME", "watchlist:NAME")."""
+
+    source: str
+    rows: tuple[RankRow, ...]
+
+
 class RankingsAnswered(Event, frozen=True, kw_only=True, tag="rankings.answered"):
-    """Both rankings, best first."""
+    """Both rankings, best first, and what further sources gave.
+
+    missing: sources that gave nothing this time, with the reason. A ranking that is no source is empty.
+    """
 
     cycle: int
     gainers: tuple[RankRow, ...]
     volumes: tuple[RankRow, ...]
+    further: tuple[SourceRows, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 class ReadFailed(Event, frozen=True, kw_only=True, tag="read.failed"):

@@ -15,14 +15,16 @@ from kquant.exchange.market import MarketDay, generate
 from kquant.exchange.servers.ports import PortNumbers, Ports
 from kquant.gateways.clock import SteppedClock
 from kquant.gateways.kis.auth import Secrets
-from kquant.gateways.kis.rest import no_jitter
-from kquant.gateways.kis.roles import Key, Roles, open_roles
+from kquant.gateways.kis.calls import DataCalls, KisCalls, TradingCalls
+from kquant.gateways.kis.endpoints import Environment
+from kquant.gateways.kis.limits import limit_for
+from kquant.gateways.kis.rest import ReadOnlyClient, RestClient
 from kquant.settings import BrokerSettings
 from kquant.values import SECOND_US, Micros
 
 DAY = dt.date(2026, 11, 20)
 REAL, PAPER = ("K" * 36, "S" * 180), ("P" * 36, "s" * 180)
-ACCOUNTS = {"real": ("50001234", "01"), "paper": ("50009876", "01")}
+ACCOUNTS: dict[Environment, tuple[str, str]] = {"real": ("50001234", "01"), "paper": ("50009876", "01")}
 
 
 @cache
@@ -48,16 +50,16 @@ class LookAlike:
     def __init__(self, folder: Path, holdings: int, calls: int) -> None:
         self.folder = folder
         real = ServiceOptions(
-            app_key=REAL[0], app_secret=REAL[1], account=("50001234", "01"), holdings=holdings, calls_per_second=calls
+            app_key=REAL[0], app_secret=REAL[1], account=ACCOUNTS["real"], holdings=holdings, calls_per_second=calls
         )
         paper = ServiceOptions(
-            app_key=PAPER[0], app_secret=PAPER[1], account=("50009876", "01"), holdings=holdings, calls_per_second=calls
+            app_key=PAPER[0], app_secret=PAPER[1], account=ACCOUNTS["paper"], holdings=holdings, calls_per_second=calls
         )
         self.exchange = Exchange(market(), ExchangeOptions(real=real, paper=paper, start_second=8 * 3600))
         self.ports = Ports(self.exchange, None)
         self.numbers: dict[str, int] = {}
         self.clock = EagerClock(Micros(self.exchange.now_us))
-        self.opened: list[Roles] = []
+        self.opened: list[RestClient] = []
 
     def at(self, hour: int, minute: int = 0, second: int = 0) -> None:
         """Play up to a time of the day (KST)."""
@@ -66,22 +68,39 @@ class LookAlike:
             self.exchange.step(until)
         self.clock.set(max(self.clock.now(), Micros(self.exchange.now_us)))
 
-    def key(self, purpose: str, **change: object) -> Key:
-        secrets = PAPER if purpose == "paper" else REAL
-        account = {"paper": "50009876-01", "live": "50001234-01"}.get(purpose, "")
-        made = {"purpose": purpose, "secrets": Secrets(*secrets), "account": account, "hts_id": "DEMO01"}
-        return Key(**{**made, **change})  # type: ignore[arg-type]
-
-    async def roles(self, environment: str, key: Key, data_key: Key | None = None, **broker: object) -> Roles:
-        port = self.numbers["rest_port" if environment == "real" else "paper_rest_port"]
-        roles = open_roles(
-            settings(**broker), self.clock, DAY, environment=environment,  # type: ignore[arg-type]
-            key=key, data_key=data_key, rest_url=f"http://127.0.0.1:{port}", tokens=self.folder,
-            data_rest_url=f"http://127.0.0.1:{self.numbers['rest_port']}", jitter=no_jitter,
+    def client(self, environment: Environment, secrets: Secrets | None = None, *, purpose: str = "") -> RestClient:
+        """Return a started client of one key on that service, with its own token file."""
+        keys = PAPER if environment == "paper" else REAL
+        limit = limit_for(settings(), environment, DAY)
+        made = RestClient(
+            f"http://127.0.0.1:{self.numbers['rest_port' if environment == 'real' else 'paper_rest_port']}",
+            secrets or Secrets(*keys), self.clock, per_second=limit.per_second, gap_us=limit.gap_us,
+            reserved=limit.reserved, timeout_seconds=5, token_file=self.folder / f"token-{purpose or environment}.json",
+            environment=environment,
         )  # fmt: skip
-        await roles.start()
-        self.opened.append(roles)
-        return roles
+        self.opened.append(made)
+        return made
+
+    async def calls(
+        self,
+        environment: Environment,
+        *,
+        secrets: Secrets | None = None,
+        account: str = "",
+        data: bool = False,
+    ) -> KisCalls:
+        """Return one account's calls; data: with a real key beside that only reads."""
+        client = self.client(environment, secrets)
+        await client.start()
+        reading = None
+        if data:
+            reader = self.client("real", purpose="data")
+            await reader.start()
+            reading = DataCalls(ReadOnlyClient(reader.line), "DEMO01")
+        return KisCalls(client, account or "-".join(ACCOUNTS[environment]), reading, hts_id="DEMO01")
+
+    async def trading(self, environment: Environment) -> TradingCalls:
+        return (await self.calls(environment)).trading
 
 
 @asynccontextmanager
@@ -91,6 +110,6 @@ async def look_alike(folder: Path, *, holdings: int = 3, calls: int = 10_000) ->
     try:
         yield made
     finally:
-        for roles in made.opened:
-            await roles.close()
+        for client in made.opened:
+            await client.close()
         await made.ports.stop()

@@ -8,7 +8,6 @@ import pytest
 
 from kquant.exchange.market import MarketDay
 from kquant.gateways.kis.answers import FinanceTable
-from kquant.gateways.kis.calls import TradingCalls
 from kquant.gateways.kis.calls.reference import FIGURES
 from kquant.gateways.kis.endpoints import FLUCTUATION
 from kquant.gateways.kis.errors import KisRefused
@@ -27,7 +26,7 @@ async def there(tmp_path):
 
 @pytest.fixture
 async def calls(there):
-    return (await there.roles("real", there.key("live"))).calls
+    return await there.calls("real")
 
 
 def stock(day: MarketDay | None = None):
@@ -70,7 +69,7 @@ async def test_an_order_book_has_ten_levels_a_side_best_first(calls):
 async def test_an_order_book_of_an_auction_says_what_is_expected(tmp_path):
     async with look_alike(tmp_path) as there:
         there.at(8, 55)
-        calls = (await there.roles("real", there.key("live"))).calls
+        calls = await there.calls("real")
         book = await calls.book(stock().code)
         assert book.expected_price is not None
         assert book.expected_qty
@@ -200,22 +199,21 @@ async def test_reference_data_is_the_markets(calls):
     assert [item.published for item in news] == sorted((item.published for item in news), reverse=True)
 
 
-@pytest.mark.parametrize(("environment", "purpose"), [("real", "live"), ("paper", "paper")])
-async def test_a_balance_of_several_pages_is_whole(tmp_path, environment, purpose):
+@pytest.mark.parametrize("environment", ["real", "paper"])
+async def test_a_balance_of_several_pages_is_whole(tmp_path, environment):
     """kis-protocol 4.5: 50 rows a page on the real service, 20 on paper."""
     async with look_alike(tmp_path, holdings=55) as there:
-        roles = await there.roles(environment, there.key(purpose))
-        balance = await roles.calls.balance()
+        balance = await (await there.trading(environment)).balance()
         assert len(balance.holdings) == 55
         assert balance.cash_krw == 100_000_000
 
 
-@pytest.mark.parametrize(("environment", "purpose"), [("real", "live"), ("paper", "paper")])
-async def test_orders_live_the_same_life_on_both_services(tmp_path, environment, purpose):
+@pytest.mark.parametrize("environment", ["real", "paper"])
+async def test_orders_live_the_same_life_on_both_services(tmp_path, environment):
     """kis-protocol 4.6: open orders come from psbl-rvsecncl, on paper from the day's list; 15 rows a page there."""
     async with look_alike(tmp_path) as there:
         there.at(10, 30)
-        trading: TradingCalls = (await there.roles(environment, there.key(purpose))).trading
+        trading = await there.trading(environment)
         one = stock()
         placed = []
         for _ in range(17):
@@ -238,12 +236,12 @@ async def test_orders_live_the_same_life_on_both_services(tmp_path, environment,
         assert (still[number].original_order_no, still[number].price) == (placed[1], up)
 
 
-@pytest.mark.parametrize(("environment", "purpose"), [("real", "live"), ("paper", "paper")])
-async def test_what_may_be_bought_and_sold_is_told_on_both_services(tmp_path, environment, purpose):
+@pytest.mark.parametrize("environment", ["real", "paper"])
+async def test_what_may_be_bought_and_sold_is_told_on_both_services(tmp_path, environment):
     """kis-protocol 4.5: nrcvb_* is without credit; a market order reckons with the upper limit."""
     async with look_alike(tmp_path) as there:
         there.at(10, 30)
-        trading = (await there.roles(environment, there.key(purpose))).trading
+        trading = await there.trading(environment)
         held = (await trading.balance()).holdings[0]
         sellable = await trading.sellable(held.code)
         assert (sellable.held, sellable.qty) == (held.qty, held.sellable)

@@ -21,7 +21,7 @@ from kquant.gateways.clock import SteppedClock
 from kquant.gateways.kis.limits import BACKFILL, Limiter
 from kquant.gateways.kis.master import parse
 from kquant.gateways.kis.reads import RestGateway
-from kquant.gateways.kis.rest import KisRefused, KisUnreachable
+from kquant.gateways.kis.rest import KisRefused, KisUnreachable, KisUnreadable
 from kquant.journal.memory import MemoryJournal
 from kquant.krx import TickBand
 from kquant.market.records import RestPrice
@@ -70,6 +70,7 @@ class Calls:
         self.asked: list[str] = []
         self.fail: Exception | None = None
         self.hold: asyncio.Event | None = None
+        self.at_once, self.priced = True, 99
 
     async def _give(self, name: str, value: Any) -> Any:
         self.asked.append(name)
@@ -97,9 +98,19 @@ class Calls:
     async def master(self, market: str) -> Any:
         return await self._give(f"master {market}", master_zip(Listing(), market.upper()))  # type: ignore[arg-type]
 
+    def prices_at_once(self) -> bool:
+        return self.at_once
+
+    async def prices(self, codes: list[Symbol]) -> Any:
+        found = await self._give(f"prices {' '.join(codes)}", tuple(polled(code) for code in codes))
+        return found[: self.priced]
+
     async def price(self, code: Symbol) -> Any:
-        price = RestPrice(code, Krw(1), Krw(1), Krw(1), Krw(1), Shares(1), Krw(1), BasisPoints(0))
-        return await self._give(f"price {code}", price)
+        return await self._give(f"price {code}", polled(code))
+
+
+def polled(code: Symbol) -> RestPrice:
+    return RestPrice(code, Krw(1), Krw(1), Krw(1), Krw(1), Shares(1), Krw(1), BasisPoints(0))
 
 
 class Room:
@@ -222,6 +233,48 @@ async def test_polling_asks_as_often_as_wanted_survives_failures_and_a_restart_a
     await until(lambda: not again.gateway._tasks)
     assert len(again.prices) == 1
     await again.gateway.close()
+
+
+SEVERAL = ("000660", "005930", "035720")
+
+
+async def poll_several(room: Room) -> None:
+    await room.gateway.start()
+    events: list[Event] = [PollingStarted(code=Symbol(code), why="x", every_seconds=2) for code in SEVERAL]
+    room.journal.append("slots", events, by="x").result()
+
+
+async def test_several_polled_stocks_cost_one_call():
+    """kis-protocol 4.3: intstock-multprice is the cheapest poller within the limit."""
+    room = Room()
+    room.calls.priced = 2
+    await poll_several(room)
+    await until(lambda: room.gateway.poll_failures == 1)
+    assert room.calls.asked == ["prices 000660 005930 035720"]
+    assert [price.code for price in room.prices] == ["000660", "005930"]
+    await room.gateway.close()
+
+
+async def test_where_there_is_no_such_call_each_is_asked():
+    room = Room()
+    room.calls.at_once = False
+    await poll_several(room)
+    await until(lambda: len(room.prices) == 3)
+    assert room.calls.asked == [f"price {code}" for code in SEVERAL]
+    await room.gateway.close()
+
+
+async def test_a_broken_row_among_many_prices_costs_only_itself():
+    room = Room()
+
+    async def broken(codes: list[Symbol]) -> Any:
+        raise KisUnreadable("field inter2_prpr is 0, not a price")
+
+    room.calls.prices = broken  # type: ignore[method-assign]
+    await poll_several(room)
+    await until(lambda: len(room.prices) == 3)
+    assert room.gateway.poll_failures == 0
+    await room.gateway.close()
 
 
 async def test_a_read_that_waits_for_the_budget_lets_the_stepped_clock_go_on():

@@ -348,6 +348,23 @@ def test_flags_are_read_and_liquidation_has_no_limits():
     assert (stock.warning, stock.upper, stock.lower) == (2, None, None)
 
 
+KONEX_FIELDS = {0: "ST", 2: "000003500", 21: "N", 22: "N", 23: "Y", 24: "01", 42: "000000001234", 119: "0"}
+
+
+def test_a_konex_row_is_read_by_its_own_offsets_and_its_limits_are_not_guessed():
+    """kis-protocol 4.8: KONEX tails have 184 bytes."""
+    (stock,) = master.parse(zipped(master_row("076340", "관악산업", 184, KONEX_FIELDS)), "KONEX", BANDS)
+    assert (stock.code, stock.name, stock.market, stock.kind, stock.base) == (
+        "076340",
+        "관악산업",
+        "KONEX",
+        "common",
+        3500,
+    )
+    assert (stock.administrative, stock.halted, stock.warning, stock.prev_volume) == (True, False, 1, 1234)
+    assert (stock.upper, stock.lower) == (None, None)
+
+
 @pytest.mark.parametrize("content", [b"no zip", zipped(b"short"), zipped(master_row("1", "x", 227, {0: "ST"}))])
 def test_a_damaged_master_file_is_unreadable(content):
     with pytest.raises(KisUnreadable):
@@ -355,7 +372,12 @@ def test_a_damaged_master_file_is_unreadable(content):
 
 
 def holidays(*rows):
-    return ok(output=[{"bass_dt": day, "bzdy_yn": "Y", "tr_day_yn": "Y", "opnd_yn": opened, "sttl_day_yn": "Y"} for day, opened in rows])
+    return ok(
+        output=[
+            {"bass_dt": day, "bzdy_yn": "Y", "tr_day_yn": "Y", "opnd_yn": opened, "sttl_day_yn": "Y"}
+            for day, opened in rows
+        ]
+    )
 
 
 @pytest.mark.parametrize(("said", "opens"), [("Y", True), ("N", False)])

@@ -41,7 +41,7 @@ TEXTS = {
     "code_hash": "9f" * 32, "codes": "000660", "covered_code": "035720", "day": "2026-11-20", "day_before": "2026-11-19",
     "digest_before": "5a" * 32, "error": "ValueError: shares -1 of 005930", "extension": "", "expected_operation": "311", "halt_reason": "", "exchange_time": "093001",
     "filter": "min_turnover_krw", "for_code": "0004V0", "id": "2026112009295900001", "message": "정상처리 되었습니다.",
-    "message_code": "OPSP0000", "model": "heuristic-1", "name": "삼성전자", "next_code": "247540", "note": "",
+    "message_code": "OPSP0000", "missing": "condition:급등: APBK0000", "model": "heuristic-1", "name": "삼성전자", "next_code": "247540", "note": "",
     "operation": "112", "order_no": "12345", "original_order_no": "12344", "owner": "scanner", "part": "financials", "presumed": "005935",
     "profile": "demo", "prompt": HASH, "published": "20261120092959", "reason": "no answer in time",
     "reasons": "거래대금 1,200억, 3회 연속 순위", "rule": "priority", "source": HASH, "stock_status": "55", "table": HASH, "text": "005930: 확인 필요",

@@ -23,6 +23,7 @@ from kquant.events.scanner import (
     ScoreFailed,
     ScoreGiven,
     ScoreWanted,
+    SourceRows,
 )
 from kquant.values import SECOND_US
 from tests.scanner.daylog import SETTINGS, Drive, listed, listing, opened
@@ -104,6 +105,22 @@ def test_a_scan_ends_with_the_best_scores_qualified_for_a_subscription() -> None
     ]  # fmt: skip
     assert answers[-1][1] == AlarmCancelled(alarm="deadline")
     assert [each.total for each in completed.scored] == totals
+    drive.check_recovery()
+
+
+def test_further_sources_take_their_turn_and_a_ranked_stock_keeps_its_rank() -> None:
+    drive = morning(*(listed(code) for code in CODES))
+    due(drive, "09:05")
+    hits = SourceRows(source="condition:급등", rows=(row(CODES[1]), row(CODES[7], turnover=None)))
+    watched = SourceRows(source="watchlist:관심", rows=(row(CODES[8]),))
+    asked = drive.tell(
+        RankingsAnswered(
+            cycle=1, gainers=(row(CODES[0]), row(CODES[1], 2)), volumes=(row(CODES[2]),), further=(hits, watched)
+        ),
+        "rest",
+    )
+    assert [each.code for each in asked] == [CODES[0], CODES[2], CODES[1], CODES[8], CODES[7]]
+    assert [each.facts.gainer_rank for each in asked] == [1, None, 2, None, None]
     drive.check_recovery()
 
 

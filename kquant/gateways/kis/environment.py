@@ -14,9 +14,6 @@ from msgspec import Struct
 from kquant.gateways.kis.endpoints import Environment
 from kquant.gateways.kis.errors import KisError, KisRefused, StartError
 
-Purpose = Literal["paper", "live", "data"]
-"""What a key is for, as the keys file names it: `paper` trades on the paper service, `live` and `data` are real keys."""
-
 
 class Service(Struct, frozen=True, kw_only=True):
     """One of the two services. balance_rows, execution_rows: of a page.   branch: what its samples name.
@@ -55,8 +52,6 @@ SERVICES: dict[Environment, Service] = {
 }
 MASTER_URL = "https://new.real.download.dws.co.kr"
 """Where the stock master files lie; they need no key and are the same for both services (kis-protocol 4.8)."""
-
-KEY_OF: dict[Purpose, Environment] = {"paper": "paper", "live": "real", "data": "real"}
 
 
 def service_of(url: str) -> Environment | Literal["loopback"]:

@@ -1,4 +1,4 @@
-"""The stock master files: cp949, fixed width, one row a symbol (kis-protocol 4.8). Offsets are bytes from the tail."""
+"""The stock master files: cp949, fixed width, one row a symbol (kis-protocol 4.8). Offsets are bytes in the tail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zlib
 
 from msgspec import Struct
 
-from kquant.events.analyzer import Listed, StockKind
+from kquant.events.analyzer import Listed, MarketName, StockKind
 from kquant.gateways.kis.rest import KisUnreadable
 from kquant.krx import TickBand, tick_size
 from kquant.values import Krw, Shares, Symbol
@@ -19,12 +19,12 @@ HEAD = 21
 
 
 class Layout(Struct, frozen=True, kw_only=True):
-    """Where a market's fields lie in its tail: (offset, width)."""
+    """Where a market's fields lie in its tail: (offset, width), None where it has no such field."""
 
     width: int
-    etp: tuple[int, int]
-    spac: tuple[int, int]
-    overheated: tuple[int, int]
+    etp: tuple[int, int] | None
+    spac: tuple[int, int] | None
+    overheated: tuple[int, int] | None
     base: tuple[int, int]
     halted: tuple[int, int]
     liquidation: tuple[int, int]
@@ -60,15 +60,29 @@ KOSDAQ = Layout(
     prev_volume=(76, 12),
     preferred=(153, 1),
 )
+KONEX = Layout(
+    width=184,
+    etp=None,
+    spac=None,
+    overheated=None,
+    base=(2, 9),
+    halted=(21, 1),
+    liquidation=(22, 1),
+    administrative=(23, 1),
+    warning=(24, 2),
+    prev_volume=(42, 12),
+    preferred=(119, 1),
+)
+LAYOUTS: dict[MarketName, Layout] = {"KOSPI": KOSPI, "KOSDAQ": KOSDAQ, "KONEX": KONEX}
 GROUPS: dict[str, StockKind] = {
     "ST": "common", "FS": "common", "DR": "common", "RT": "reit", "EF": "fund", "EN": "fund", "FE": "fund",
 }  # fmt: skip
 """Security groups that are traded as stocks or funds; warrants and the like are left out."""
 
 
-def parse(zipped: bytes, market: str, bands: tuple[TickBand, ...]) -> list[Listed]:
+def parse(zipped: bytes, market: MarketName, bands: tuple[TickBand, ...]) -> list[Listed]:
     """Return the listed stocks and funds of one market's zipped master file. Raises KisUnreadable naming the row."""
-    layout = KOSPI if market == "KOSPI" else KOSDAQ
+    layout = LAYOUTS[market]
     try:
         with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
             member = archive.infolist()[0]
@@ -91,7 +105,7 @@ def parse(zipped: bytes, market: str, bands: tuple[TickBand, ...]) -> list[Liste
     return listed
 
 
-def _stock(row: bytes, layout: Layout, market: str, bands: tuple[TickBand, ...]) -> Listed | None:
+def _stock(row: bytes, layout: Layout, market: MarketName, bands: tuple[TickBand, ...]) -> Listed | None:
     if len(row) < HEAD + layout.width:
         raise ValueError(f"{len(row)} bytes, fewer than {HEAD + layout.width}")
     tail = row[-layout.width :]
@@ -99,8 +113,8 @@ def _stock(row: bytes, layout: Layout, market: str, bands: tuple[TickBand, ...])
     if kind is None:
         return None
 
-    def field(where: tuple[int, int]) -> str:
-        return tail[where[0] : where[0] + where[1]].decode("ascii").strip()
+    def field(where: tuple[int, int] | None) -> str:
+        return "" if where is None else tail[where[0] : where[0] + where[1]].decode("ascii").strip()
 
     if kind == "common":
         if field(layout.etp) not in {"", "0"}:
@@ -111,11 +125,13 @@ def _stock(row: bytes, layout: Layout, market: str, bands: tuple[TickBand, ...])
             kind = "preferred"
     base = int(field(layout.base))
     liquidation = field(layout.liquidation) == "Y"
-    upper, lower = (None, None) if liquidation or base <= 0 else price_limits(Krw(base), bands, fund=kind == "fund")
+    # How wide KONEX's limits are is not documented: nobody computes them here.
+    unlimited = liquidation or base <= 0 or market == "KONEX"
+    upper, lower = (None, None) if unlimited else price_limits(Krw(base), bands, fund=kind == "fund")
     return Listed(
         code=Symbol(row[0:9].decode("ascii").strip()),
         name=row[HEAD : -layout.width].decode("cp949").strip(),
-        market="KOSPI" if market == "KOSPI" else "KOSDAQ",
+        market=market,
         kind=kind,
         base=Krw(base),
         upper=upper,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from kquant.events.analyzer import Listed, ListingAnswered, ListingWanted
+from kquant.events.analyzer import Listed, ListingAnswered, ListingWanted, MarketName
 from kquant.events.base import Event, Recorded
 from kquant.events.orders import ExecutionsListed, ExecutionsWanted
 from kquant.events.pipeline import NewsAnswered, NewsWanted
@@ -14,8 +14,10 @@ from kquant.events.slots import PollingEnded, PollingStarted
 from kquant.gateways.clock import Clock
 from kquant.gateways.follow import FollowingGateway, waiting_until
 from kquant.gateways.kis.calls import KisCalls
+from kquant.gateways.kis.calls.reference import MasterFile
+from kquant.gateways.kis.candidates import BOTH_RANKINGS, Candidates
+from kquant.gateways.kis.errors import KisError, KisUnreadable
 from kquant.gateways.kis.master import parse
-from kquant.gateways.kis.rest import KisError
 from kquant.journal.attachments import Attachments
 from kquant.journal.port import Journal
 from kquant.krx import TickBand
@@ -23,6 +25,8 @@ from kquant.market.records import RestPrice
 from kquant.values import SECOND_US, Micros, Seq, Symbol, to_kst
 
 Read = ListingWanted | RankingsWanted | NewsWanted | BalanceWanted | ExecutionsWanted
+SCANNED: tuple[tuple[MasterFile, MarketName], ...] = (("kospi", "KOSPI"), ("kosdaq", "KOSDAQ"))
+"""The markets whose stocks are analysed and scanned; KONEX is for professionals."""
 OUTCOMES = (
     ListingAnswered,
     RankingsAnswered,
@@ -35,7 +39,7 @@ OUTCOMES = (
 
 
 class RestGateway(FollowingGateway):
-    """Reads for the owners. price: where polled prices go, on any thread."""
+    """Reads for the owners. price: where polled prices go, on any thread.   sources: `scanner.sources`."""
 
     stream = "rest"
     by = "rest"
@@ -51,9 +55,11 @@ class RestGateway(FollowingGateway):
         price: Callable[[RestPrice], None],
         changed: Callable[[], None],
         on_fatal: Callable[[str], None],
+        sources: Sequence[str] = BOTH_RANKINGS,
     ) -> None:
         super().__init__(journal, clock, changed=changed, on_fatal=on_fatal)
         self._calls = calls
+        self._candidates = Candidates(calls, sources)
         self._attachments = attachments
         self._bands = bands
         self._price = price
@@ -97,8 +103,7 @@ class RestGateway(FollowingGateway):
     async def _answer(self, request: Read) -> Event:
         match request:
             case RankingsWanted(cycle=cycle, limit=limit):
-                gainers = await self._calls.gainers(limit)
-                return RankingsAnswered(cycle=cycle, gainers=gainers, volumes=await self._calls.volumes(limit))
+                return await self._candidates.fetch(cycle, limit)
             case NewsWanted(run=run):
                 return NewsAnswered(run=run, items=await self._calls.news())
             case BalanceWanted():
@@ -111,10 +116,10 @@ class RestGateway(FollowingGateway):
     async def _listing(self) -> ListingAnswered:
         stocks: dict[str, Listed] = {}
         source = ""
-        for market in ("kospi", "kosdaq"):
-            zipped = await self._calls.master(market)
+        for file, market in SCANNED:
+            zipped = await self._calls.master(file)
             source = f"{source} {self._attachments.put(zipped)}".strip()
-            for stock in parse(zipped, market.upper(), self._bands):
+            for stock in parse(zipped, market, self._bands):
                 stocks[stock.code] = stock
         return ListingAnswered(stocks=tuple(stocks[code] for code in sorted(stocks)), source=source)
 
@@ -135,16 +140,35 @@ class RestGateway(FollowingGateway):
         due: dict[Symbol, Micros] = {}
         while self._polls:
             now = self._clock.now()
-            for code in sorted(self._polls):
-                if due.get(code, Micros(0)) > now or code not in self._polls:
-                    continue
+            wanted = [code for code in sorted(self._polls) if due.get(code, Micros(0)) <= now]
+            for code in wanted:
                 due[code] = Micros(now + self._polls[code] * SECOND_US)
-                try:
-                    self._price(await self._calls.price(code))
-                except KisError:
-                    self.poll_failures += 1
+            await self._poll_prices(wanted)
             at = Micros(self._clock.now() + SECOND_US)
             with waiting_until(at):
                 self._changed()
                 await self._clock.sleep_until(at)
         self._polling = False
+
+    async def _poll_prices(self, codes: list[Symbol]) -> None:
+        """Ask the prices of stocks that are due: all in one call where the service offers that, else one by one."""
+        if len(codes) > 1 and self._calls.prices_at_once():
+            try:
+                prices = await self._calls.prices(codes)
+            except KisUnreadable:
+                pass  # one stock's row may be broken: each is asked by itself
+            except KisError:
+                self.poll_failures += len(codes)
+                return
+            else:
+                for price in prices:
+                    self._price(price)
+                self.poll_failures += len(codes) - len(prices)
+                return
+        for code in codes:
+            if code not in self._polls:
+                continue
+            try:
+                self._price(await self._calls.price(code))
+            except KisError:
+                self.poll_failures += 1

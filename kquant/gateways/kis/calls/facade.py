@@ -22,6 +22,7 @@ class KisCalls:
         self.conditions, self.condition_hits = self.data.conditions, self.data.condition_hits
         self.watch_groups, self.watch_list = self.data.watch_groups, self.data.watch_list
         self.price, self.prices = self.data.price, self.data.prices
+        self.prices_at_once = self.data.prices_at_once
         self.quote, self.book = self.data.quote, self.data.book
         self.news, self.master = self.data.news, self.data.master
         self.holidays, self.is_open_day = self.data.holidays, self.data.is_open_day

@@ -55,12 +55,16 @@ class QuoteCalls:
             rate_field(row, "prdy_ctrt"),
         )
 
+    def prices_at_once(self) -> bool:
+        """Tell whether `prices` needs one call for thirty stocks, not one for each."""
+        return self._client.offers(MULTI_PRICE)
+
     async def prices(self, codes: Sequence[Symbol]) -> tuple[RestPrice, ...]:
         """Return many stocks' prices and days so far, thirty a call; one call each where only that is offered.
 
         A stock KIS does not answer for is left out: its price is stale, not zero.
         """
-        if not self._client.offers(MULTI_PRICE) or len(codes) == 1:
+        if not self.prices_at_once() or len(codes) == 1:
             return tuple([await self.price(code) for code in codes])
         found: list[RestPrice] = []
         for start in range(0, len(codes), CODES_A_CALL):
