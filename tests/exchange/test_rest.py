@@ -244,6 +244,14 @@ def test_master_files_are_fixed_width_cp949(client: Client) -> None:
         assert int(tail[base_at : base_at + 9]) == 10_000
 
 
+def test_the_konex_master_file_is_served_without_a_key(client: Client) -> None:
+    """kis-protocol 4.8: a market day lists no KONEX stock, its file is there and empty."""
+    request = Request(method="GET", path="/common/master/konex_code.mst.zip", headers={}, params={}, body={})
+    answer = client.exchange.rest(request, WALL)
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert (answer.status, archive.namelist(), archive.read("konex_code.mst")) == (200, ["konex_code.mst"], b"")
+
+
 def test_the_price_answer_names_limits_tick_and_no_symbol_name(client: Client) -> None:
     output = client.call("/quotations/inquire-price", "FHKST01010100", PRICE)[1]["output"]
     assert (output["stck_mxpr"], output["stck_llam"], output["stck_sdpr"], output["aspr_unit"]) == (

@@ -6,7 +6,7 @@ moves only by `step`, wall times (for tokens and call limits) are handed in.
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
@@ -16,7 +16,7 @@ from kquant.exchange.core.hours import hours_of
 from kquant.exchange.core.layouts import NEWEST, Layout
 from kquant.exchange.core.ports import Market
 from kquant.exchange.core.registrations import WsSession
-from kquant.exchange.core.rest_reference import master_zip
+from kquant.exchange.core.rest_reference import MasterName, master_zip
 from kquant.exchange.core.service import Service
 from kquant.exchange.core.state import (
     ENVIRONMENTS,
@@ -198,7 +198,7 @@ class Exchange:
         session.frames += 1
         self.outbox.append((session, text))
 
-    def _master(self, which: Literal["KOSPI", "KOSDAQ"]) -> bytes:
+    def _master(self, which: MasterName) -> bytes:
         if which not in self._masters:
             self._masters[which] = master_zip(self.market, which)
         return self._masters[which]

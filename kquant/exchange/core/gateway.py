@@ -7,10 +7,11 @@ import base64
 import datetime as dt
 import hashlib
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 from kquant.exchange.core.auth import TOKEN_LIFE_S, CallLimit, TokenOffice
 from kquant.exchange.core.books import Environment
+from kquant.exchange.core.reference.master import MasterName
 from kquant.exchange.core.rest import (
     GATEWAY_TEXTS,
     Body,
@@ -27,9 +28,10 @@ from kquant.exchange.core.rest import (
 
 KST: Final = dt.timezone(dt.timedelta(hours=9))
 PREFIX: Final = "/uapi/domestic-stock/v1"
-MASTERS: Final[dict[str, Literal["KOSPI", "KOSDAQ"]]] = {
+MASTERS: Final[dict[str, MasterName]] = {
     "/common/master/kospi_code.mst.zip": "KOSPI",
     "/common/master/kosdaq_code.mst.zip": "KOSDAQ",
+    "/common/master/konex_code.mst.zip": "KONEX",
 }
 
 
@@ -46,7 +48,7 @@ class Gateway:
         office: TokenOffice,
         limit: CallLimit,
         *,
-        master: Callable[[Literal["KOSPI", "KOSDAQ"]], bytes],
+        master: Callable[[MasterName], bytes],
         commit: Callable[[], None],
     ) -> None:
         self.environment = environment

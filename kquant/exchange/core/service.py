@@ -5,7 +5,7 @@ Both services of an exchange see the same market and the same clock and share no
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Final
 
 from kquant.exchange.core.auth import CallLimit, Credentials, TokenOffice
 from kquant.exchange.core.books import Environment, Order, Refusal
@@ -19,7 +19,7 @@ from kquant.exchange.core.quotations import Quotations
 from kquant.exchange.core.registrations import NOTICES, SessionHub, WsSession
 from kquant.exchange.core.rest import Request, Response
 from kquant.exchange.core.rest_account import Account
-from kquant.exchange.core.rest_reference import Reference
+from kquant.exchange.core.rest_reference import MasterName, Reference
 from kquant.exchange.core.rules import cost_rates, is_open_day
 from kquant.exchange.core.state import Restored, ServiceOptions, Store, market_identity, opening_account
 from kquant.exchange.core.wire import data_frame, encrypt
@@ -46,7 +46,7 @@ class Service:
         now: Callable[[], int],
         send: Send,
         layout: Layout,
-        master: Callable[[Literal["KOSPI", "KOSDAQ"]], bytes],
+        master: Callable[[MasterName], bytes],
         store: Store,
         restored: Restored | None,
     ) -> None:
