@@ -200,6 +200,8 @@ class BrokerSettings(Table, frozen=True, kw_only=True):
     data_rest_url: str = "https://openapi.koreainvestment.com:9443"
     data_ws_url: str = "ws://ops.koreainvestment.com:21000"
     keys_file: str = "~/.kquant/keys.toml"
+    clock_offset_seconds: Annotated[int, Meta(ge=-86_400, le=86_400)] = 0
+    """Seconds a look-alike's clock is ahead of the wall: 0 unless the hosts are on this machine."""
     rest_per_second: Annotated[int, Meta(ge=1, le=20)]
     rest_timeout_seconds: Seconds
     order_timeout_seconds: Seconds

@@ -7,6 +7,7 @@ fast as the run settles, or runs at N times the wall; KIS runs at the wall's own
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Protocol
 
@@ -113,10 +114,14 @@ class EmbeddedDoor:
 
 
 class KisDoor:
-    """The KIS services, on the wall's clock. skewed: told (microseconds) when the wall has jumped."""
+    """The KIS services, on the wall's clock. skewed: told (microseconds) when the wall has jumped.
 
-    def __init__(self, skewed: Callable[[int], None]) -> None:
-        self.clock = WallClock()
+    offset_seconds: of a look-alike's clock, 0 for KIS.
+    """
+
+    def __init__(self, skewed: Callable[[int], None], *, offset_seconds: int = 0) -> None:
+        offset = offset_seconds * 1_000_000_000
+        self.clock = WallClock(wall=lambda: time.time_ns() + offset)
         self._skewed = skewed
         self._told = 0
 

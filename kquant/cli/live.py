@@ -27,6 +27,7 @@ from kquant.cli.outcome import Outcome
 from kquant.cli.plan import Planned, begun, chain_of, day_before, ended, next_open, sealed, unsealed_folder
 from kquant.config import Loaded
 from kquant.gateways.embedded import Credentials, EmbeddedExchange
+from kquant.gateways.kis.environment import service_of
 from kquant.holiday_library import library_word
 from kquant.hours import ClosedDay, DayDecision, day_hours, hours_to_plan, up_from, up_until
 from kquant.krx import SessionHours
@@ -125,7 +126,10 @@ class LiveRun:
         reading = data_keys(broker, os.environ) if profile == "paper" else None
         account = self._options.data / account_name(keys.account)
         lock = take_lock(account)
-        door = KisDoor(self._skewed)
+        urls = (broker.rest_url, broker.ws_url, broker.data_rest_url, broker.data_ws_url)
+        if broker.clock_offset_seconds and any(service_of(url) != "loopback" for url in urls):
+            raise RunError("broker.clock_offset_seconds is for a look-alike on this machine: KIS keeps the real time")
+        door = KisDoor(self._skewed, offset_seconds=broker.clock_offset_seconds)
         try:
             today = to_kst(door.clock.now()).date()
             for one in (keys, reading):
