@@ -5,9 +5,10 @@ import datetime as dt
 import pytest
 
 from kquant.exchange.core.books import Order, Refusal
-from kquant.exchange.core.hours import hours_of, limits_around, open_and_close
+from kquant.exchange.core.hours import hours_of, limits_around
 from kquant.exchange.core.order_types import TYPES
 from kquant.exchange.market.model import Interruption, Midpoint, Print
+from kquant.exchange.market.sessions import regular_hours
 from tests.exchange.desk_room import AFTER_MARKET_DAY, CODE, Room
 from tests.exchange.fake_market import CLOSE, OPEN, stock
 
@@ -322,7 +323,7 @@ def test_a_stock_of_30_minute_auctions_takes_only_what_an_auction_takes(division
 )
 def test_sessions_move_with_the_open_and_the_close(day: dt.date, opens: str, closes: str) -> None:
     """kis-protocol 5.1: exam day and first trading day of the year."""
-    opened, closed = open_and_close(day)
+    opened, closed = regular_hours(day)
     hours = hours_of(day, opened, closed)
     assert (f"{opened // 3600:02d}:{opened // 60 % 60:02d}", f"{closed // 3600:02d}:{closed // 60 % 60:02d}") == (
         opens,

@@ -5,20 +5,16 @@ in between, and the exchange may still refuse it by notice. Source: kis-protocol
 """
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Literal
 
 from kquant.exchange.core.books import Channel, Environment, Fill, Order, Refusal, Shortage, Side, Venue
-from kquant.exchange.core.checks import NO_LIMIT, Checks, Terms
+from kquant.exchange.core.checks import Checks, Terms
 from kquant.exchange.core.ledger import Ledger
 from kquant.exchange.core.matching import Matcher
-from kquant.exchange.core.notices import BRANCHES, Notices
+from kquant.exchange.core.notices import Notices
 from kquant.exchange.core.order_types import TYPES
 from kquant.exchange.core.ports import Market
 from kquant.exchange.core.refusals import Reason, refusal_of
-
-__all__ = ["BRANCH", "NO_LIMIT", "Desk"]
-
-BRANCH: Final = BRANCHES["real"]
 
 
 class Desk:

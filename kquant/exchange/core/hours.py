@@ -1,39 +1,24 @@
-"""A day's sessions as dated tables: opening and closing times, what is taken when, when orders end.
+"""A day's sessions as the order desk knows them: what is taken when, when orders end.
 
 Times are KST seconds of the day, windows include their first second and exclude their last.
 Source: kis-protocol.md 5.1 (sessions from 2026-09-14), 5.3 (limits of the after-market).
 """
 
 import datetime as dt
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
-from kquant.exchange.core.order_types import SINGLE_PRICE_ENDED, Session
-from kquant.exchange.core.rules import CLOSING_AUCTION_S, OPENING_AUCTION_S, RANDOM_END_S, tick_size
+from kquant.exchange.core.order_types import Session
+from kquant.exchange.core.rules import RANDOM_END_S, tick_size
+from kquant.exchange.market.model import Phase
+from kquant.exchange.market.sessions import AFTER_MARKET_SINCE, CLOSING_CALL_SECONDS, OPENING_CALL_SECONDS
 
-DayPhase = Literal["closed", "opening", "continuous", "vi", "closing", "post_close", "after", "halted"]
 Window = tuple[int, int]
 
-OPEN_S: Final = 9 * 3_600
-CLOSE_S: Final = 15 * 3_600 + 1_800
 _HOUR: Final = 3_600
-_SHIFTS: Final = {
-    # The first trading day of a year opens an hour late, its close is the usual one.
-    dt.date(2025, 1, 2): (_HOUR, 0),
-    dt.date(2026, 1, 2): (_HOUR, 0),
-    # On the college entrance exam's day the whole session moves by an hour.
-    dt.date(2025, 11, 13): (_HOUR, _HOUR),
-    dt.date(2026, 11, 19): (_HOUR, _HOUR),
-}
 NXT_MAIN_AFTER_S: Final = 30
 """NXT's main market begins this long after KRX's open."""
-
-
-def open_and_close(day: dt.date) -> Window:
-    """Return KRX's opening and closing second on *day*."""
-    later_open, later_close = _SHIFTS.get(day, (0, 0))
-    return OPEN_S + later_open, CLOSE_S + later_close
 
 
 class Hours(Struct, frozen=True, kw_only=True):
@@ -52,7 +37,7 @@ class Hours(Struct, frozen=True, kw_only=True):
     nxt: Window
     """NXT's day, from its pre-market to the end of its after-market."""
 
-    def phase(self, second: int) -> DayPhase:
+    def phase(self, second: int) -> Phase:
         """Return the phase of every stock without a halt or an interruption; the close may come 30 seconds late."""
         if second < self.opening_from:
             return "closed"
@@ -93,10 +78,10 @@ def hours_of(day: dt.date, open_second: int, close_second: int) -> Hours:
         open=open_second,
         close=close_second,
         pre_open=(open_second - 1_800, open_second - 1_200),
-        opening_from=open_second - OPENING_AUCTION_S,
-        closing_from=close_second - CLOSING_AUCTION_S,
+        opening_from=open_second - OPENING_CALL_SECONDS,
+        closing_from=close_second - CLOSING_CALL_SECONDS,
         post_close=(close_second + 600, close_second + 1_800),
-        after=after if day >= SINGLE_PRICE_ENDED else None,
+        after=after if day >= AFTER_MARKET_SINCE else None,
         nxt=(open_second - _HOUR, after[1]),
     )
 

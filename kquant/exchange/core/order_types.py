@@ -1,6 +1,5 @@
 """ORD_DVSN: what each order type is, where and when it is taken. Source: kis-protocol.md 4.9, 5.1."""
 
-import datetime as dt
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -11,9 +10,6 @@ Pricing = Literal["limit", "market", "conditional", "best", "priority", "closing
 """How an order gets its price: `best` from the opposite side, `priority` from its own, `closing` a fixed close."""
 Session = Literal["pre_open", "regular", "post_close", "after"]
 Condition = Literal["", "IOC", "FOK"]
-
-SINGLE_PRICE_ENDED: Final = dt.date(2026, 9, 14)
-"""From this day on the after-market runs instead of after-hours single-price trading (type 07)."""
 
 
 class OrderType(Struct, frozen=True, kw_only=True):

@@ -1,21 +1,16 @@
-"""KRX rules the exchange enforces: tick sizes, costs, session phases, closed days.
+"""KRX rules the exchange enforces: tick sizes, costs, closed days.
 
 Prices and amounts are whole won, rates are parts per 100,000, times are seconds of the day in KST.
 Source: kis-protocol.md 5.1-5.5. The exchange states these rules itself and shares no table with its clients.
 """
 
 import datetime as dt
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
-Phase = Literal["closed", "opening", "continuous", "closing"]
-"""Trading phase: opening and closing are single-price call auctions."""
-
 _TICKS: Final = ((2_000, 1), (5_000, 5), (20_000, 10), (50_000, 50), (200_000, 100), (500_000, 500))
 
-OPENING_AUCTION_S: Final = 1_800
-CLOSING_AUCTION_S: Final = 600
 RANDOM_END_S: Final = 30
 """An auction may end up to this many seconds late, so day orders live that long after the close."""
 
@@ -28,15 +23,6 @@ def tick_size(price: int, kind: str = "common") -> int:
         if price < below:
             return tick
     return 1_000
-
-
-def phase_at(second: int, open_second: int, close_second: int) -> Phase:
-    """Return the trading phase in force at the start of *second* (KST second of the day)."""
-    if second < open_second - OPENING_AUCTION_S or second >= close_second:
-        return "closed"
-    if second < open_second:
-        return "opening"
-    return "continuous" if second < close_second - CLOSING_AUCTION_S else "closing"
 
 
 class CostRates(Struct, frozen=True, kw_only=True):
