@@ -4,7 +4,8 @@ Nothing here is taken from the look-alike or from a client. A field is written a
 
     name#   whole number          name@   date YYYYMMDD        name?   Y or N
     name%   two decimals          name!   time HHMMSS          name+   sign 1 upper limit, 2 up, 3 flat, 4 lower, 5 down
-    name    any text              ...~    may be blank
+    name$   four decimals         name^   eight decimals       name    any text
+    ...~    may be blank as well
 
 Parameters hold sample values; `{code}`, `{day}`, `{before}`, `{user}`, `{cano}`, `{product}`, `{odno}` are filled in by
 the test. Fields marked [samples] in a comment are those of KIS's own samples where the document names only a few.
@@ -21,6 +22,8 @@ FORMS = {
     "!": r"[012]\d[0-5]\d[0-5]\d",
     "?": r"[YN]",
     "+": r"[1-5]",
+    "$": r"-?\d+\.\d{4}",
+    "^": r"-?\d+\.\d{8}",
 }
 
 
@@ -58,7 +61,7 @@ def pattern_of(field: str) -> tuple[str, re.Pattern[str]]:
     body = field.rstrip("~")
     form = FORMS.get(body[-1])
     pattern = ".*" if form is None else form
-    return body.rstrip("#%@!?+"), re.compile(f"(?:{pattern})?" if blank else f"(?:{pattern})", re.DOTALL)
+    return body.rstrip("#%@!?+$^"), re.compile(f"(?:{pattern})?" if blank else f"(?:{pattern})", re.DOTALL)
 
 
 STOCK = {"FID_COND_MRKT_DIV_CODE": "J", "FID_INPUT_ISCD": "{code}"}

@@ -166,6 +166,8 @@ class Indices:
 
     def _level(self, code: str, second: int) -> int:
         """Return the level as of the last minute finished by *second*."""
+        if not self._source.generated:
+            return 0
         key = (code, second // 60)
         found = self._samples.get(key)
         if found is None:
