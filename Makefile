@@ -4,13 +4,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test lint setup bench clean
+.PHONY: run test fuzz lint setup bench clean
 
 run: setup
 	$(BIN)/kquant run --profile demo --speed max
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+fuzz: setup
+	KQUANT_FUZZ=full $(BIN)/python -m pytest tests/fuzz
 
 lint: setup
 	$(BIN)/ruff check .

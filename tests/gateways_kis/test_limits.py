@@ -124,6 +124,17 @@ def test_an_order_in_a_burst_of_reads_goes_at_once(per_second, at):
     assert when == at
 
 
+def test_an_order_waits_for_its_own_spacing_not_for_the_turn_of_a_read_before_it():
+    calls = [(0, RANKINGS)] * 3 + [(150_000, ORDERS)]
+    made = asyncio.run(play(4, calls, gap_us=100_000, reserved=2))
+    assert [(at, lane) for at, lane, _ in made] == [
+        (0, RANKINGS),
+        (100_000, RANKINGS),
+        (200_000, ORDERS),
+        (SECOND_US, RANKINGS),
+    ]
+
+
 def test_on_paper_an_order_takes_the_next_turn_before_all_who_wait():
     calls = [(0, PORTFOLIO)] * 5 + [(1, ORDERS)]
     made = asyncio.run(play(1, calls, gap_us=1_050_000, reserved=2))

@@ -89,6 +89,7 @@ class ChartCalls:
     ) -> tuple[MinuteBar, ...]:
         wanted = f"{day:%Y%m%d}"
         found: dict[str, MinuteBar] = {}
+        seen: set[str] = set()
         asked = until
         for _ in range(PAGES_MAX):
             params = {
@@ -100,7 +101,8 @@ class ChartCalls:
             params |= {"FID_INPUT_DATE_1": wanted, "FID_FAKE_TICK_INCU_YN": ""} if past else {"FID_ETC_CLS_CODE": ""}
             answer = await self._client.get(MINUTES_PAST if past else MINUTES_TODAY, params, lane=BACKFILL)
             page = [bar for row in _dated(answer, "output2") if (bar := _minute(row)).day == wanted]
-            new = [bar for bar in page if bar.time not in found]
+            new = [bar for bar in page if bar.time not in seen]
+            seen.update(bar.time for bar in new)
             # A bar of the minute that runs is unfinished, and one of the future a copy of the price now.
             found |= {bar.time: bar for bar in new if past or bar.time[:4] < until[:4]}
             oldest = min((bar.time for bar in new), default="000000")
@@ -112,7 +114,8 @@ class ChartCalls:
 
 def _dated(answer: Answer, *names: str) -> list[Row]:
     """Return the rows that have a date: blank ones pad the array."""
-    return [row for row in rows_of(answer, *names) if row.get("stck_bsop_date") not in {None, ""}]
+    # A tuple, not a set: a damaged date may be of a type that no set takes.
+    return [row for row in rows_of(answer, *names) if row.get("stck_bsop_date") not in (None, "")]
 
 
 def _ascending(found: dict[str, DailyBar]) -> tuple[DailyBar, ...]:
