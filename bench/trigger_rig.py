@@ -176,7 +176,7 @@ class Rig:
         while True:
             await asyncio.sleep(1)
             self._desk.second(self._clock.now())
-            await asyncio.to_thread(self._desk.sync)
+            await asyncio.to_thread(self._tape.sync)
 
 
 def _at_once(callback: Callable[[], None]) -> None:
