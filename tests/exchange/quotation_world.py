@@ -37,7 +37,8 @@ def daily(client: Client, code: str, period: str = "D", adjusted: str = "0", **d
         FID_PERIOD_DIV_CODE=period,
         FID_ORG_ADJ_PRC=adjusted,
     )
-    return rows(client.call("/quotations/inquire-daily-itemchartprice", "FHKST03010100", params)[1])
+    found = rows(client.call("/quotations/inquire-daily-itemchartprice", "FHKST03010100", params)[1])
+    return [bar for bar in found if bar]  # an empty row may pad the array
 
 
 def rows(body: dict[str, Any], name: str = "output2") -> list[dict[str, str]]:

@@ -75,6 +75,17 @@ def test_a_daily_chart_gives_100_bars_newest_first_and_goes_on_by_date() -> None
     assert daily(client, code, first="20261118", until="20261119")[0]["stck_bsop_date"] == "20261119"
 
 
+def test_an_empty_row_pads_the_chart_of_a_stock_whose_history_ends_inside_the_range() -> None:
+    """kis-protocol 4.4: drop rows without a date."""
+    client = Client(imported(known(closes=(9_000, 10_000))))
+    dates = {"FID_INPUT_DATE_1": "20251201", "FID_INPUT_DATE_2": "20260114"}
+    ask = of("000010", FID_PERIOD_DIV_CODE="D", FID_ORG_ADJ_PRC="0", **dates)
+    found = rows(client.call("/quotations/inquire-daily-itemchartprice", "FHKST03010100", ask)[1])
+    assert [bar.get("stck_bsop_date") for bar in found] == ["20260114", "20260113", None]
+    ask |= {"FID_INPUT_DATE_1": "20260114"}
+    assert len(rows(client.call("/quotations/inquire-daily-itemchartprice", "FHKST03010100", ask)[1])) == 1
+
+
 def test_the_year_high_and_low_of_the_table_are_in_the_chart_on_the_day_inquire_price_names() -> None:
     client = at("1000")
     for stock in liquid(10):

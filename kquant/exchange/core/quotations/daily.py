@@ -66,7 +66,7 @@ class Dailies:
     def chart(self, request: Request) -> Answer:
         """inquire-daily-itemchartprice FHKST03010100: at most 100 bars between two dates, newest first.
 
-        FID_ORG_ADJ_PRC 0 adjusted, 1 raw.
+        FID_ORG_ADJ_PRC 0 adjusted, 1 raw. An empty row may follow the last bar (kis-protocol 4.4).
         """
         names = ("FID_INPUT_DATE_1", "FID_INPUT_DATE_2", "FID_PERIOD_DIV_CODE", "FID_ORG_ADJ_PRC")
         stock, fields = self._source.stock(request, *names)
@@ -102,6 +102,8 @@ class Dailies:
                     "revl_issu_reas": "",
                 }
             )
+        if len(rows) < CHART_ROWS and (not bars or first < bars[-1].day):
+            rows.append({})  # where the stock's history ends inside the range, an empty row pads the array
         return Answer(outputs={"output1": self._head(stock), "output2": rows})
 
     def overtime(self, request: Request) -> Answer:
