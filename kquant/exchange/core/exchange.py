@@ -195,7 +195,6 @@ class Exchange:
                             self._send(session, text)
 
     def _send(self, session: WsSession, text: str) -> None:
-        session.frames += 1
         self.outbox.append((session, text))
 
     def _master(self, which: MasterName) -> bytes:

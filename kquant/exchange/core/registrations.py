@@ -71,13 +71,12 @@ MESSAGES: Final = {
 
 
 class WsSession(Struct, kw_only=True, eq=False):
-    """One connection: what it has registered and what was sent to it."""
+    """One connection: what it has registered and what it owes."""
 
     number: int
     secret: bytes
     app_key: str = ""
     registered: dict[tuple[str, str], None] = {}
-    frames: int = 0
     next_ping: int = 0
     unanswered: int = 0
     """PINGPONG frames sent since the client last answered one."""
@@ -116,8 +115,6 @@ class SessionHub:
         self.holders: dict[str, dict[str, dict[int, WsSession]]] = {}
         """tr_id -> tr_key -> session number -> session."""
         self.limit = LIMIT
-        self.refuse_next: str | None = None
-        """A test's fault: answer the next registration with this code."""
         self.last_number = 0
         self._app_key = app_key
         self._app_secret = app_secret
@@ -248,9 +245,6 @@ class SessionHub:
                 return _answer("OPSP0003", *pair)
             self._remove(session, pair)
             return _answer("OPSP0001", *pair, output)
-        if self.refuse_next is not None:
-            code, self.refuse_next = self.refuse_next, None
-            return _answer(code, *pair)
         if pair in session.registered:
             return _answer("OPSP0002", *pair)
         if len(session.registered) >= self.limit:

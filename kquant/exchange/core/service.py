@@ -129,10 +129,8 @@ class Service:
         return self.hub.connect(self._now())
 
     def ws_receive(self, session: WsSession, text: str, wall: float) -> list[str]:
-        """Handle one text of the client; return the answers (they are counted as sent)."""
-        answers = self.hub.receive(session, text, self._now(), wall)
-        session.frames += len(answers)
-        return answers
+        """Handle one text of the client; return the answers."""
+        return self.hub.receive(session, text, self._now(), wall)
 
     def ws_disconnect(self, session: WsSession, *, orderly: bool = False) -> None:
         """The connection is gone, and with it every registration. orderly: the client closed it itself."""
