@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 from rich.console import Console
 
@@ -19,7 +20,7 @@ from kquant.cli.display import Display
 from kquant.cli.doors import Door, Drive
 from kquant.cli.lines import Lines
 from kquant.cli.lockstep import NotSettled, Stillness
-from kquant.cli.outcome import Outcome
+from kquant.cli.outcome import MARKET, Outcome
 from kquant.cli.plan import Planned
 from kquant.cli.rooms import Joined, Rooms
 from kquant.domain import OWNERS
@@ -48,7 +49,6 @@ class DayRun:
         planned: Planned,
         door: Door,
         lines: Lines,
-        research: Path | None,
         account_folder: Path,
         console: Console,
         *,
@@ -60,7 +60,6 @@ class DayRun:
         self._planned = planned
         self._door = door
         self._lines = lines
-        self._research = research
         self._account_folder = account_folder
         self._console = console
         self._alerts = alerts
@@ -78,7 +77,9 @@ class DayRun:
         """Trade the day, or go on with it; return how it ended."""
         folder, clock = self._planned.folder, self._door.clock
         folder.mkdir(parents=True, exist_ok=True)
-        await self._door.check(self._planned.hours)
+        market = await self._door.meet(self._planned.hours)
+        if market.about is not None:
+            (folder / MARKET).write_bytes(msgspec.json.encode(market.about))
         loop = asyncio.get_running_loop()
         journal = self._journal = open_day(folder, clock.now, on_failure=lambda error: self._fatal(loop, str(error)))
         stillness = Stillness(loop, lambda: journal.head)
@@ -88,7 +89,7 @@ class DayRun:
                 folder=folder,
                 account_folder=self._account_folder,
                 lines=self._lines,
-                research=self._research,
+                research=market.research,
                 hours=self._planned.hours,
                 clock=clock,
                 journal=journal,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import structlog
 from msgspec import Struct
@@ -25,7 +26,7 @@ log = structlog.get_logger("kquant.run")
 
 SKEW_US = 2 * SECOND_US
 POLL_SECONDS = 0.05
-REST_SECONDS = 1.0
+REST_SECONDS = 0.5
 
 
 class DoorError(KquantError):
@@ -42,6 +43,13 @@ class Drive(Struct, frozen=True):
     failed: asyncio.Event
 
 
+class MarketDay(Struct, frozen=True, kw_only=True):
+    """research: the day's table (Parquet), None without one.   about: where a simulated day comes from, None for KIS."""
+
+    research: Path | None = None
+    about: dict[str, Any] | None = None
+
+
 class Door(Protocol):
     """What the day needs of its market."""
 
@@ -49,8 +57,8 @@ class Door(Protocol):
     def clock(self) -> SteppedClock | RunningClock | WallClock:
         """The run's clock."""
 
-    async def check(self, hours: SessionHours) -> None:
-        """Raise DoorError if the market's day is not the one planned."""
+    async def meet(self, hours: SessionHours, /) -> MarketDay:
+        """Return what is known of the day before it begins. Raises DoorError if it is not the day planned."""
 
     async def drive(self, drive: Drive) -> None:
         """Let market time pass until the day is over or fails."""
@@ -71,11 +79,12 @@ class EmbeddedDoor:
             SteppedClock(hello.now) if hello.mode == "step" else RunningClock(hello.now, hello.speed or 1.0)
         )
 
-    async def check(self, hours: SessionHours) -> None:
+    async def meet(self, hours: SessionHours, /) -> MarketDay:
         """Have the exchange confirm the day's hours."""
         hello = await self._exchange.hello()
         if (hello.open, hello.close) != (hours.open_at, hours.close_at):
             raise DoorError(f"the market of {hello.day} does not open and close when config/calendar.toml says")
+        return MarketDay(research=Path(hello.research), about=hello.market)
 
     async def drive(self, drive: Drive) -> None:
         """Step it, or follow it."""
@@ -125,8 +134,9 @@ class KisDoor:
         self._skewed = skewed
         self._told = 0
 
-    async def check(self, hours: SessionHours) -> None:
-        """Nothing: whether the exchange opens is asked by the rooms."""
+    async def meet(self, _hours: SessionHours, /) -> MarketDay:
+        """Return nothing: KIS has no table of the day, and whether it opens is asked over its lines."""
+        return MarketDay()
 
     async def drive(self, drive: Drive) -> None:
         """Follow the wall."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import structlog
+from msgspec import structs
 from rich.console import Console
 
 from kquant.cli import codes
@@ -31,6 +32,7 @@ from kquant.gateways.kis.environment import service_of
 from kquant.holiday_library import library_word
 from kquant.hours import ClosedDay, DayDecision, day_hours, hours_to_plan, up_from, up_until
 from kquant.krx import SessionHours
+from kquant.settings import Settings
 from kquant.values import SECOND_US, KquantError, Micros, kst_clock, to_kst
 
 log = structlog.get_logger("kquant.run")
@@ -110,7 +112,7 @@ class LiveRun:
                 door = EmbeddedDoor(exchange, await exchange.hello())
                 hosts = Hosts(rest_url=f"http://127.0.0.1:{ready.rest_port}", ws_url=f"ws://127.0.0.1:{ready.ws_port}")
                 lines = Lines(self._settings.broker, "real", hosts, keys, door.clock, tokens=state, today=day)
-                return await self._days(planned, door, lines, account, research=Path(ready.research))
+                return await self._days(planned, door, lines, account)
             finally:
                 await exchange.close()
         finally:
@@ -124,6 +126,8 @@ class LiveRun:
             )
         keys = trading_keys(profile, broker, os.environ)
         reading = data_keys(broker, os.environ) if profile == "paper" else None
+        if profile == "paper" and reading is None:
+            self._settings = _as_paper_shows(self._settings)
         account = self._options.data / account_name(keys.account)
         lock = take_lock(account)
         urls = (broker.rest_url, broker.ws_url, broker.data_rest_url, broker.data_ws_url)
@@ -151,22 +155,20 @@ class LiveRun:
                 await lines.check()
             finally:
                 await lines.close()
-            return await self._days(self._next(account, today, door.clock.now()), door, lines, account, research=None)
+            return await self._days(self._next(account, today, door.clock.now()), door, lines, account)
         finally:
             await door.close()
             lock.release()
 
-    async def _days(self, planned: Planned, door: Door, lines: Lines, account: Path, *, research: Path | None) -> int:
+    async def _days(self, planned: Planned, door: Door, lines: Lines, account: Path) -> int:
         """Trade day after day; the lines are open as long as this lasts."""
         await lines.start()
         try:
-            return await self._one_by_one(planned, door, lines, account, research)
+            return await self._one_by_one(planned, door, lines, account)
         finally:
             await lines.close()
 
-    async def _one_by_one(
-        self, planned: Planned, door: Door, lines: Lines, account: Path, research: Path | None
-    ) -> int:
+    async def _one_by_one(self, planned: Planned, door: Door, lines: Lines, account: Path) -> int:
         code = codes.OK
         while True:
             await self._wait(door, planned)
@@ -186,7 +188,6 @@ class LiveRun:
                 planned,
                 door,
                 lines,
-                research,
                 account,
                 self._console,
                 alerts=decision.alerts if decision is not None else (),
@@ -262,3 +263,9 @@ class LiveRun:
 
 def _day_after(day: date) -> date:
     return day + timedelta(days=1)
+
+
+def _as_paper_shows(settings: Settings) -> Settings:
+    """Return the settings without the channels that the paper service lacks: asking for each would be refused."""
+    shown = tuple(one for one in settings.slots.extra_channels if one == "book")
+    return structs.replace(settings, slots=structs.replace(settings.slots, extra_channels=shown))

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from kquant.events.base import Recorded
 
+MARKET = "market.json"
+"""Beside a simulated day: where its market comes from."""
+
 
 @dataclass
 class Outcome:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from kquant.cli import codes
-from kquant.cli.outcome import Outcome
+from kquant.cli.outcome import MARKET, Outcome
 from kquant.cli.shell import print_json
 from kquant.events.base import Recorded
-from kquant.gateways.embedded import Ready
 from kquant.replay.commands import plain
 from kquant.views.page import html_report
 from kquant.views.report import text_report
@@ -53,10 +53,10 @@ def write_report(folder: Path, facts: Sequence[Recorded]) -> tuple[Path, str]:
 
 def provenance(folder: Path) -> tuple[tuple[str, ...], frozenset[str] | None]:
     """Say what market was played, and which stocks' paths were drawn; nothing of a day without an embedded exchange."""
-    about = folder / "exchange" / "exchange.json"
+    about = folder / MARKET
     if not about.is_file():
         return (), None
-    market = msgspec.json.decode(about.read_bytes(), type=Ready).market
+    market = msgspec.json.decode(about.read_bytes(), type=dict[str, Any])
     stocks, drawn = int(market["stocks"]), frozenset(market.get("drawn", ()))
     if market["source"] == "generated":
         return (f"market: generated from seed {market['seed']}, {stocks:,} stocks",), None

@@ -61,7 +61,10 @@ class Stepped(Struct, frozen=True, kw_only=True):
 
 
 class Hello(Struct, frozen=True, kw_only=True):
-    """The market's clock and session when the run connects. mode: "step" or "run"."""
+    """The market's clock and the day that is played. mode: "step" or "run".
+
+    research: the day's table (Parquet).   market: where the day comes from, for the report.
+    """
 
     now: Micros
     day: str
@@ -69,6 +72,8 @@ class Hello(Struct, frozen=True, kw_only=True):
     close: Micros
     mode: str
     speed: float | None
+    research: str
+    market: dict[str, Any]
 
 
 class EmbeddedExchange:
@@ -97,7 +102,7 @@ class EmbeddedExchange:
             *("--account", credentials.account, "--hts-id", credentials.hts_id),
             *(part for fault in self._demo.faults for part in ("--faults", fault)),
             *(("--days", str(self._days)) if self._days > 1 else ()),
-            *("--linger", "0", "--list-lag", "0"),
+            *("--linger", "0", "--list-lag", "0", "--end-with-stdin"),
         ]
         self._process = await asyncio.create_subprocess_exec(
             *command,
