@@ -168,6 +168,9 @@ def market_lines(found: MarketVerified) -> list[str]:
     """Return the tape's result as people read it."""
     head = f"tape: {found.records:,} records, {found.compared:,} market events derived again, {found.differences:,} differences"
     lines = [head]
+    if found.rejected:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in found.rejected.items())
+        lines.append(f"tape: frames that were not believed: {reasons}")
     if found.unverifiable:
         lines.append(f"tape: {found.unverifiable} market events beyond the end of the tape are unverifiable")
     if found.unrecorded:

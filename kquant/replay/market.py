@@ -25,7 +25,8 @@ class MarketVerified(Struct, frozen=True, kw_only=True):
     """derived: market events derived from the tape.   compared: recorded ones that could be checked.
 
     unverifiable: recorded ones beyond the tape's end.   unrecorded: derived ones that a killed process had not appended
-    before the end of the log; not differences.   records: tape records read.
+    before the end of the log; not differences.   records: tape records read.   rejected: frames among them that were
+    not believed, by reason.
     """
 
     records: int
@@ -35,6 +36,7 @@ class MarketVerified(Struct, frozen=True, kw_only=True):
     first: Difference | None
     unverifiable: int
     unrecorded: int
+    rejected: dict[str, int]
 
     @property
     def agrees(self) -> bool:
@@ -84,6 +86,7 @@ def verify_market(
         first=differences[0] if differences else None,
         unverifiable=unverifiable,
         unrecorded=len(rest) - len(left),
+        rejected=dict(sorted(end.rejected.items())),
     )
 
 
@@ -93,12 +96,16 @@ class _End:
     def __init__(self, tape: Iterable[TapeLike]) -> None:
         self.last = 0
         self.count = 0
+        self.rejected: dict[str, int] = {}
         self._tape = tape
 
     def __iter__(self) -> Iterator[TapeLike]:
         for record in self._tape:
             self.last = record.place
             self.count += 1
+            if record.kind == "rejected":
+                reason = record.data.partition(b"\n")[0].decode()
+                self.rejected[reason] = self.rejected.get(reason, 0) + 1
             yield record
 
 

@@ -163,7 +163,7 @@ class Bench:
         (*alerts, output) = self.session.receive(text)
         assert all(isinstance(one, Report) for one in alerts)
         if isinstance(output, Rejected):
-            self.desk.reject(output.text, "format")
+            self.desk.reject(output.text, output.reason)
             return None
         assert isinstance(output, Data)
         return list(output.records) if self.desk.frame(output.text, output.records) is not None else None

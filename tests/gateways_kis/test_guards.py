@@ -288,6 +288,7 @@ def test_a_replay_follows_the_recorded_verdicts_and_verify_agrees() -> None:
         fact.event for fact in room.reported()
     ]
     assert verify_market(room.tape, facts, decode).agrees
+    assert verify_market(room.tape, facts, decode).rejected == {"volume": PERSISTS - 1}
     assert [fact.event.level for fact in facts if isinstance(fact.event, AlertRaised)] == ["warning"]
 
 

@@ -268,9 +268,9 @@ def test_first_data_is_told_once_a_registration_and_only_for_what_was_asked():
 def test_what_cannot_be_read_is_counted_and_nothing_else():
     session = ready()
     for text in ("", "0|H0STCNT0|001|x", "hello"):
-        assert session.receive(text) == [Rejected(text)]
+        assert session.receive(text) == [Rejected(text, "format")]
     for text in ("{", '{"header":1}'):
-        assert session.receive(text) == [], "a control frame may hold keys: it is written nowhere"
+        assert session.receive(text) == [Rejected("", "control")], "it may hold keys, and is written nowhere"
     assert session.rejected == 5
 
 

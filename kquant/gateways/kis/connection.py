@@ -204,7 +204,8 @@ class Keeper:
                 await self._controlled(socket, text)
             # Only now: who waits for so many frames may go on as soon as it finds the number.
             self.frames += 1
-            changed()
+            if wall is None:  # only where market time waits for us is each frame worth a word
+                changed()
             if broken is not None:
                 return broken
         return Broken("closed by the broker", 0)
@@ -217,6 +218,7 @@ class Keeper:
             self._reconnect.accepted(self._clock.now())
         await self._flush(socket)
         self._wake.set()
+        self._changed()
 
     async def _timer(self, socket: ClientConnection) -> Broken:
         """Send queued requests when their time comes, and give up on unanswered ones."""

@@ -169,7 +169,7 @@ class KisFeed:
         self.desk = self._make_desk(self._loop.call_soon_threadsafe)
         works = self._prepare()
         undo = self._journal.subscribe(self._nudged)
-        self.desk.catch_up()
+        self._follow()
         self._started.set()
         tasks = [asyncio.create_task(work, name="feed") for work in works]
         stopping = asyncio.create_task(_wait(self._stop))
@@ -314,7 +314,7 @@ class KisFeed:
                 else:
                     self._append(output.event, output.caused_by)
             elif isinstance(output, Rejected):
-                self.desk.reject(output.text, "format")
+                self.desk.reject(output.text, output.reason)
             elif isinstance(output, Broken):
                 broken = output
         return broken

@@ -25,8 +25,8 @@ from kquant.krx import TickBand, tick_size
 from kquant.market.records import Book, MarketStatus, ProgramTrade, Record, Trade
 from kquant.values import SECOND_US, Channel, Epoch, Krw, Micros, Shares, Symbol, kst_clock
 
-Reason = Literal["format", "code", "dropped", "figures", "band", "grid", "volume", "time", "sum"]
-"""format: no frame at all.   code: nobody asked for that stock.   dropped: nobody does any more.   figures: a price of 0,
+Reason = Literal["format", "control", "code", "dropped", "figures", "band", "grid", "volume", "time", "sum"]
+"""format: no frame at all.   control: a control frame that cannot be read.   code: nobody asked for that stock.   dropped: nobody does any more.   figures: a price of 0,
 or a print larger than the day.   band: outside the day's limits.   grid: a quote off the tick grid, or a trade that is
 not even halfway between two ticks.   volume: the day's shares fell.   time: no time of day, or ahead of the clock.
 sum: program trading that does not add up."""

@@ -15,14 +15,11 @@ from msgspec import Struct
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlertRaised
 from kquant.events.feed import (
-    Action,
-    Dropped,
     FeedConnected,
     NoticeReceived,
     NoticeUnreadable,
     Registered,
     RegistrationExpired,
-    RegistrationRefused,
     RegistrationUnanswered,
     RegistrationVoid,
 )
@@ -30,16 +27,15 @@ from kquant.events.slots import DropWanted, RegisterWanted
 from kquant.gateways.kis.channels import CHANNELS, KNOWN_WIDTHS, TR_IDS, Market
 from kquant.gateways.kis.control import Control, Kind, decode_control, encode_request, reaction
 from kquant.gateways.kis.executions import Keys, decode_notices, is_notice
+from kquant.gateways.kis.registry import Key, Request
 from kquant.gateways.kis.wire import FeedFormatError, read
 from kquant.market.records import Record
-from kquant.values import Channel, Epoch, Micros, Seq, Symbol
+from kquant.values import Epoch, Micros, Seq, Symbol
 
 RETRY_SECONDS = 5
 """Least wait after a connection that the broker did not take."""
 IN_USE_SECONDS = 60
 """Least wait while another session holds the app key: its slot stays taken for tens of seconds after a loss (2.5)."""
-
-Key = tuple[Symbol, Channel]
 
 
 class Report(Struct, frozen=True):
@@ -58,9 +54,10 @@ class Data(Struct, frozen=True):
 
 
 class Rejected(Struct, frozen=True):
-    """A text that should be a data frame and is not."""
+    """A text that is no frame. text: "" for a control frame, which may hold keys and is written nowhere."""
 
     text: str
+    reason: Literal["format", "control"]
 
 
 class Broken(Struct, frozen=True):
@@ -77,19 +74,6 @@ class Broken(Struct, frozen=True):
 
 
 Output = Report | Data | Rejected | Broken
-
-
-class _Request(Struct, frozen=True):
-    action: Action
-    code: Symbol
-    channel: Channel
-    epoch: Epoch
-    seq: Seq
-    valid_until: Micros
-
-    @property
-    def key(self) -> Key:
-        return self.code, self.channel
 
 
 class FeedSession:
@@ -125,8 +109,8 @@ class FeedSession:
         self._approval = ""
         self._ready = False
         self._keys: dict[str, Keys] = {}
-        self._queue: deque[_Request] = deque()
-        self._pending: tuple[_Request | None, Micros] | None = None
+        self._queue: deque[Request] = deque()
+        self._pending: tuple[Request | None, Micros] | None = None
         self._not_before = Micros(0)
         self._out: list[str] = []
         self._active: set[Key] = set()
@@ -163,7 +147,7 @@ class FeedSession:
         asked = [self._pending[0]] if self._pending is not None and self._pending[0] is not None else []
         waiting = [*asked, *self._queue]
         self._forget()
-        return [_void(request) for request in waiting]
+        return [Report(request.outcome(RegistrationVoid), request.seq) for request in waiting]
 
     def _forget(self) -> None:
         self._ready, self._pending = False, None
@@ -178,13 +162,13 @@ class FeedSession:
         event = fact.event
         if not isinstance(event, RegisterWanted | DropWanted):
             return []
-        action: Action = "register" if isinstance(event, RegisterWanted) else "drop"
-        request = _Request(action, event.code, event.channel, event.epoch, fact.seq, event.valid_until)
+        request = Request.of(event, fact.seq)
         if event.epoch != self._epoch or not self._ready:
-            return [_void(request)]
+            return [Report(request.outcome(RegistrationVoid), request.seq)]
         tr_id = self._tr_ids[event.channel]
         if self._offered is not None and tr_id not in self._offered:
-            return [_refused(request, "invalid_key", "", f"this service has no {tr_id}: nothing was sent")]
+            said = f"this service has no {tr_id}: nothing was sent"
+            return [Report(request.refused("invalid_key", "", said), request.seq)]
         self._queue.append(request)
         return []
 
@@ -200,8 +184,7 @@ class FeedSession:
             self.rejected += 1
             if is_notice(text):
                 return [Report(NoticeUnreadable(epoch=self._epoch, reason=str(error)))]
-            # A control frame may hold keys: it is counted, and written nowhere.
-            return [] if text.startswith("{") else [Rejected(text)]
+            return [Rejected("", "control") if text.startswith("{") else Rejected(text, "format")]
 
     def doubted(self, first: tuple[Key, ...]) -> None:
         """The frame that would have been the first data of these registrations was not believed."""
@@ -232,12 +215,13 @@ class FeedSession:
                 return [Broken("the execution notice was not acknowledged", RETRY_SECONDS)]
             self._uncertain.add(request.key)
             self._active.discard(request.key)
-            outputs.append(_outcome(RegistrationUnanswered, request))
+            outputs.append(Report(request.outcome(RegistrationUnanswered), request.seq))
         while self._pending is None and self._queue and self._needless(self._queue[0]):
-            outputs.append(_registered(self._queue.popleft(), already=True))
+            needless = self._queue.popleft()
+            outputs.append(Report(needless.registered(already=True), needless.seq))
         for request in [one for one in self._queue if one.valid_until < at]:
             self._queue.remove(request)
-            outputs.append(_outcome(RegistrationExpired, request))
+            outputs.append(Report(request.outcome(RegistrationExpired), request.seq))
         return outputs
 
     def wake_at(self) -> Micros | None:
@@ -247,7 +231,7 @@ class FeedSession:
             times.append(self._not_before)
         return min(times) if times else None
 
-    def _needless(self, request: _Request) -> bool:
+    def _needless(self, request: Request) -> bool:
         """Tell whether the broker holds what is to be registered: KIS asks not to send that again (2.5)."""
         return request.action == "register" and request.key in self._active
 
@@ -293,21 +277,20 @@ class FeedSession:
         self._ready = True
         return [Report(FeedConnected(epoch=self._epoch))]
 
-    def _answered(self, request: _Request, control: Control) -> list[Output]:
+    def _answered(self, request: Request, control: Control) -> list[Output]:
         key, react = request.key, reaction(control)
         self._uncertain.discard(key)
         if request.action == "register" and (control.rt_cd == "0" or react.does == "already"):
             self._active.add(key)
-            return [_registered(request, already=react.does == "already")]
+            return [Report(request.registered(already=react.does == "already"), request.seq)]
         if request.action == "drop" and (control.rt_cd == "0" or react.does == "not_found"):
             for keys in (self._active, self._fresh, self._ticked):
                 keys.discard(key)
-            event = Dropped(epoch=request.epoch, code=key[0], channel=key[1], already=react.does == "not_found")
-            return [Report(event, request.seq)]
+            return [Report(request.dropped(already=react.does == "not_found"), request.seq)]
         if request.action == "register":
             self._fresh.discard(key)
         kind: Kind = react.kind or "other"
-        outputs: list[Output] = [_refused(request, kind, control.msg_cd, control.message)]
+        outputs: list[Output] = [Report(request.refused(kind, control.msg_cd, control.message), request.seq)]
         if kind == "fatal":
             return [*outputs, _broken(control)]
         return outputs + (self._once(control.msg_cd, _malformed(control)) if kind == "other" else [])
@@ -387,30 +370,3 @@ def _broken(control: Control) -> Broken:
 
 def _malformed(control: Control) -> str:
     return f"the broker calls a registration malformed: {control.msg_cd} {control.message}"
-
-
-def _registered(request: _Request, *, already: bool) -> Report:
-    event = Registered(epoch=request.epoch, code=request.code, channel=request.channel, already=already)
-    return Report(event, request.seq)
-
-
-def _refused(request: _Request, kind: Kind, message_code: str, message: str) -> Report:
-    event = RegistrationRefused(
-        epoch=request.epoch,
-        code=request.code,
-        channel=request.channel,
-        action=request.action,
-        kind=kind,
-        message_code=message_code,
-        message=message,
-    )
-    return Report(event, request.seq)
-
-
-def _outcome(event: type[RegistrationUnanswered | RegistrationExpired | RegistrationVoid], request: _Request) -> Report:
-    made = event(epoch=request.epoch, code=request.code, channel=request.channel, action=request.action)
-    return Report(made, request.seq)
-
-
-def _void(request: _Request) -> Report:
-    return _outcome(RegistrationVoid, request)
