@@ -10,6 +10,7 @@ from kquant.exchange.market import MarketDay
 from kquant.gateways.kis.answers import FinanceTable
 from kquant.gateways.kis.calls.reference import FIGURES
 from kquant.gateways.kis.endpoints import FLUCTUATION
+from kquant.gateways.kis.environment import SERVICES
 from kquant.gateways.kis.errors import KisRefused
 from kquant.values import Krw, Shares
 from tests.gateways_kis.look_alike import DAY, LookAlike, look_alike, market
@@ -203,7 +204,16 @@ async def test_reference_data_is_the_markets(calls):
 async def test_a_balance_of_several_pages_is_whole(tmp_path, environment):
     """kis-protocol 4.5: 50 rows a page on the real service, 20 on paper."""
     async with look_alike(tmp_path, holdings=55) as there:
-        balance = await (await there.trading(environment)).balance()
+        trading = await there.trading(environment)
+        get, pages = trading._client.get, []
+
+        async def counted(endpoint, params, **rest):
+            pages.append(params["CTX_AREA_NK100"])
+            return await get(endpoint, params, **rest)
+
+        trading._client.get = counted
+        balance = await trading.balance()
+        assert len(pages) == -(-55 // SERVICES[environment].balance_rows)
         assert len(balance.holdings) == 55
         assert balance.cash_krw == 100_000_000
 
@@ -222,7 +232,9 @@ async def test_orders_live_the_same_life_on_both_services(tmp_path, environment)
             )
             placed.append(answer.body["output"]["ODNO"].lstrip("0"))
         branch = answer.body["output"]["KRX_FWDG_ORD_ORGNO"]
-        assert branch == ("06010" if environment == "real" else "00950")
+        assert branch == SERVICES[environment].branch == ("06010" if environment == "real" else "00950")
+        assert answer.body["msg_cd"] in SERVICES[environment].success
+        assert len(placed) > SERVICES["paper"].execution_rows
         assert [row.order_no for row in await trading.executions("20261120")] == placed
         assert {row.order_no for row in await trading.open_orders()} == set(placed)
         await trading.cancel(placed[0], branch, timeout_seconds=5, gate=lambda: None)

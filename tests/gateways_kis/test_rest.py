@@ -7,11 +7,20 @@ import zipfile
 import pytest
 from aiohttp import web
 
-from kquant.gateways.clock import WallClock
+from kquant.gateways.clock import SteppedClock, WallClock
 from kquant.gateways.kis import master
 from kquant.gateways.kis.calls import KisCalls
-from kquant.gateways.kis.rest import KisRefused, KisUnreachable, KisUnreadable, RestClient, Secrets
+from kquant.gateways.kis.rest import (
+    KisRefused,
+    KisUnreachable,
+    KisUnreadable,
+    NotOnPaper,
+    RestClient,
+    Secrets,
+    no_jitter,
+)
 from kquant.krx import TickBand
+from kquant.values import Micros
 
 SPENT = {"rt_cd": "1", "msg_cd": "EGW00201", "msg1": "초당 거래건수를 초과하였습니다."}
 EXPIRED = {"rt_cd": "1", "msg_cd": "EGW00123", "msg1": "기간이 만료된 token 입니다."}
@@ -100,15 +109,17 @@ async def kis():
     await runner.cleanup()
 
 
-def make_client(url, folder, wall=time.time):
+def make_client(url, folder, wall=time.time, clock=None, jitter=no_jitter, environment="real"):
     return RestClient(
         url,
         Secrets("app-key", "app-secret"),
-        ImpatientClock(),
+        clock or ImpatientClock(),
         per_second=15,
         timeout_seconds=5,
         token_file=folder / "token.json",
         wall=wall,
+        jitter=jitter,
+        environment=environment,
     )
 
 
@@ -182,6 +193,63 @@ async def test_a_limit_refusal_is_asked_again_once(kis, calls):
     with pytest.raises(KisRefused, match="EGW00201"):
         await calls.price("005930")
     assert (len(kis.asked), kis.script) == (4, [])
+
+
+class PatientClock(SteppedClock):
+    """Remembers until when it was slept, and is there at once."""
+
+    def __init__(self):
+        super().__init__(Micros(0))
+        self.slept = []
+
+    async def sleep_until(self, at):
+        self.slept.append(at)
+        self.set(at)
+
+
+@pytest.mark.parametrize(
+    ("code", "slept"),
+    [
+        ("EGW00201", [1_123_456]),
+        ("EGW00215", [1_123_456]),
+        ("EGW00202", [1_123_456]),
+        ("EGW00123", []),
+        ("EGW00301", None),
+    ],
+)
+async def test_a_read_is_tried_again_once_after_a_second_and_jitter_or_at_once_or_not_at_all(
+    kis, tmp_path, code, slept
+):
+    """kis-protocol 1.8, 1.9: limits and passing troubles once more, a lost token at once, an unknown end never."""
+    clock = PatientClock()
+    client = make_client(kis.url, tmp_path, clock=clock, jitter=lambda: 123_456)
+    await client.start()
+    kis.answers({"rt_cd": "1", "msg_cd": code, "msg1": "no"}, status=500)
+    kis.answers(ok(output=PRICE))
+    if slept is None:
+        with pytest.raises(KisRefused, match=code):
+            await KisCalls(client, "12345678-01").price("005930")
+    else:
+        assert (await KisCalls(client, "12345678-01").price("005930")).last_price == 71000
+        assert clock.slept == slept
+    await client.close()
+    assert len(kis.asked) == (1 if slept is None else 2)
+    assert client.line.limiter.refusals == (code in {"EGW00201", "EGW00215"})
+
+
+async def test_a_routing_error_on_paper_means_unsupported_only_when_it_comes_twice(kis, tmp_path):
+    """kis-protocol 1.9: EGW00203"""
+    client = make_client(kis.url, tmp_path, environment="paper")
+    await client.start()
+    calls = KisCalls(client, "12345678-01")
+    routing = {"rt_cd": "1", "msg_cd": "EGW00203", "msg1": "OPS routing"}
+    kis.answers(routing, status=500)
+    kis.answers(ok(output=PRICE))
+    assert (await calls.price("005930")).last_price == 71000
+    kis.answers(routing, routing, status=500)
+    with pytest.raises(NotOnPaper, match="FHKST01010100"):
+        await calls.price("005930")
+    await client.close()
 
 
 async def test_an_order_is_posted_once_even_if_the_limit_refuses_it(kis, calls):

@@ -178,14 +178,6 @@ class OpenOrder(Struct, frozen=True, kw_only=True):
     time: str
 
 
-class Placed(Struct, frozen=True, kw_only=True):
-    """An order KIS has taken. time: HHMMSS. It is neither accepted by the exchange nor filled by that."""
-
-    order_no: str
-    branch: str
-    time: str
-
-
 class Holiday(Struct, frozen=True, kw_only=True):
     """A calendar day. is_open: the exchange opens.   settles: a settlement day."""
 
