@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from msgspec import structs
 from websockets.asyncio.client import ClientConnection, connect
 
 from kquant.exchange.core.exchange import Exchange, ExchangeOptions
@@ -222,11 +223,14 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def open_world(faults: FaultBook | None = None, speed: float | None = None) -> AsyncIterator[World]:
+async def open_world(
+    faults: FaultBook | None = None, speed: float | None = None, latency_s: int = 0
+) -> AsyncIterator[World]:
     """Open an exchange over a tiny market at 09:00:10 on free ports."""
     rows = [stock(code) for code in CODES]
     market = FakeMarket(rows, {"000001": PRINTS, "000002": PRINTS})
-    options = ExchangeOptions(real=OPTIONS, paper=PAPER, start_second=OPEN + 10)
+    real = structs.replace(OPTIONS, latency_s=latency_s)
+    options = ExchangeOptions(real=real, paper=PAPER, start_second=OPEN + 10)
     wall = Wall()
     ports = Ports(Exchange(market, options), speed, wall=wall, faults=faults)
     async with contextlib.AsyncExitStack() as stack:

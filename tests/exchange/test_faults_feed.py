@@ -373,6 +373,18 @@ async def test_an_order_is_accepted_over_rest_and_rejected_by_notice(world: Worl
     assert (order["rejected"], order["filled"]) == (3, 0)
 
 
+async def test_the_order_that_is_to_be_rejected_is_rejected_and_no_other_that_is_on_its_way() -> None:
+    async with open_world(latency_s=2) as world:
+        await world.order(1)
+        await world.fault("reject_order")
+        assert (await world.order(10**9)).body["rt_cd"] != "0"
+        await world.order(2)
+        await world.fault("reject_order")
+        await world.order(3)
+        await world.step(OPEN + 15)
+        assert [(row["filled"], row["rejected"]) for row in await world.orders()] == [(1, 0), (2, 0), (0, 3)]
+
+
 @covers("clock_skew")
 async def test_a_skewed_clock_shows_in_pingpong_frames_notices_and_answers(world: World) -> None:
     async with world.feed() as feed:

@@ -44,7 +44,8 @@ class Desk:
         self.latency_s = latency_s
         self.list_lag_s = list_lag_s
         self.reject_next = False
-        """A test's fault: the exchange rejects the next accepted order, by notice only."""
+        """A fault: the exchange will reject the next order the desk takes, by notice only."""
+        self._doomed: set[int] = set()
         self._market = market
         self._ledger = ledger
         self._matcher = matcher
@@ -96,6 +97,9 @@ class Desk:
                 due=second + self.latency_s if self.latency_s else 0,
             )
         )
+        if self.reject_next:
+            self.reject_next = False
+            self._doomed.add(order.no)
         if not self.latency_s:
             self._arrive(order, second)
         return order
@@ -173,8 +177,8 @@ class Desk:
 
     def _arrive(self, order: Order, second: int) -> None:
         """A new order reaches the exchange."""
-        rejected, self.reject_next = self.reject_next, False
-        if rejected or not self.checks.arrive(order, second):
+        if order.no in self._doomed or not self.checks.arrive(order, second):
+            self._doomed.discard(order.no)
             self._ledger.reject(order)
             self.notices.refused(order, second)
             return

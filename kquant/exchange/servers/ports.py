@@ -192,7 +192,7 @@ class Ports:
         if before.reject_order:
             service.desk.reject_next = True
         answer = service.rest(before.request, self.wall())
-        service.desk.reject_next = False
+        service.desk.reject_next = False  # an order refused over REST never reaches the exchange
         self.flush()
         after = self.faults.after(service.environment, request, answer, self._now())
         await self._delay(after)
