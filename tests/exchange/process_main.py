@@ -15,7 +15,9 @@ from tests.exchange.fake_market import OPEN, FakeMarket, stock
 def generate(day: dt.date, seed: int, stocks: int) -> FakeMarket:
     rows = [stock(f"{n:06d}") for n in range(1, 8)]
     prints = [Print(OPEN + at, 10_000 + 10 * (at % 3), 1_000, 1) for at in range(1, 120)]
-    return FakeMarket(rows, {"000001": prints})
+    market = FakeMarket(rows, {"000001": prints})
+    market.day = day
+    return market
 
 
 market.generate = generate
