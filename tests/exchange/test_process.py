@@ -29,7 +29,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def run(*extra: str, state: str = "state") -> subprocess.Popen[str]:
         command = [sys.executable, str(MAIN), "--state", str(tmp_path / state), "--generate", "1"]
-        command += ["--day", "2026-01-15", "--speed", "max", "--list-lag", "0", *extra]
+        command += ["--day", "2026-01-15", "--speed", "max", "--list-lag", "0", "--end-with-stdin", *extra]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         running.append(process)

@@ -12,6 +12,7 @@ from kquant.exchange.core.layouts import LAYOUTS
 from kquant.exchange.servers.fault_options import HELP, FaultsAction
 
 PORT_NAMES: Final = ("rest", "ws", "paper_rest", "paper_ws", "admin")
+DEFAULT_SEED: Final = 1
 SECRETS: Final = {
     "appkey": "PSDEMO" + "0" * 30,
     "appsecret": "demo" + "0" * 176,
@@ -41,17 +42,26 @@ def parse(arguments: Sequence[str], prog: str = "python -m kquant.exchange") -> 
     parser.add_argument("--layout", choices=sorted(LAYOUTS), default="2026-09", help="the width of frames, by date")
     parser.add_argument("--faults", action=FaultsAction, default=[], metavar="SPEC", help=HELP)
     parser.add_argument("--verbose", action="store_true", help="print ports and keys for people, on standard error")
+    parser.add_argument(
+        "--end-with-stdin", action="store_true", help="end when standard input does: for a parent that may be killed"
+    )
     options = parser.parse_args(arguments)
     _settle(parser, options)
     return options
 
 
 def _add_market(parser: argparse.ArgumentParser) -> None:
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--market", type=Path, action="append", help="folder of a market day; given again for the days after it"
     )
-    source.add_argument("--generate", type=int, metavar="SEED", help="generate the days from a seed")
+    source.add_argument(
+        "--generate",
+        type=int,
+        default=None,
+        metavar="SEED",
+        help=f"generate the days from a seed; default without --market: {DEFAULT_SEED}",
+    )
     parser.add_argument(
         "--day",
         type=_day,
@@ -138,6 +148,8 @@ def _settle(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Non
         parser.error("--open-now needs --clock wall")
     if options.open_now and options.day is not None:
         parser.error("--open-now plays as today: leave --day out")
+    if options.market is None and options.generate is None:
+        options.generate = DEFAULT_SEED
     if options.market is None and options.stocks < 1:
         parser.error(f"--stocks is 1 or more, not {options.stocks}")
     if options.days is not None and options.days < 1:

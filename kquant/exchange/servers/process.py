@@ -1,4 +1,4 @@
-"""The exchange as a process of its own: options, state folder, ports, and an end when its parent dies."""
+"""The exchange as a process of its own: options, state folder, ports, and an end in order."""
 
 import argparse
 import asyncio
@@ -7,7 +7,6 @@ import datetime as dt
 import json
 import os
 import signal
-import stat
 import sys
 import tempfile
 import threading
@@ -126,7 +125,8 @@ async def _serve(options: argparse.Namespace) -> None:
         sys.stdout.flush()
         if options.verbose:
             sys.stderr.write(_for_people(ready))
-        _watch_parent(loop, stopped)
+        if options.end_with_stdin:
+            _watch_stdin(loop, stopped)
         ends = [asyncio.create_task(stopped.wait()), asyncio.create_task(ports.failed.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
@@ -136,14 +136,8 @@ async def _serve(options: argparse.Namespace) -> None:
         state.close()
 
 
-def _watch_parent(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
-    """Set *stopped* when stdin ends, if it is a pipe or a socket: the parent holds its other end and is gone."""
-    try:
-        mode = os.fstat(0).st_mode
-    except OSError:
-        return  # a service manager may close it
-    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-        return  # a terminal or a file has no parent at its other end
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    """Set *stopped* when stdin ends: the parent held its other end and is gone."""
 
     def wait() -> None:
         with contextlib.suppress(OSError):  # a closed stdin is an end as well
@@ -156,9 +150,11 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> No
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m kquant.exchange") -> int:
-    """Run the exchange until SIGTERM or the end of stdin; return the exit code (2: it could not start)."""
+    """Run the exchange until SIGTERM or SIGINT, or the end of stdin if asked to; return the exit code (2: no start)."""
     options = parse(sys.argv[1:] if arguments is None else arguments, prog)
-    with contextlib.ExitStack() as held:
+    # Before its loop runs a day is generated, which takes seconds: a signal is an end in order there, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as held:
         if options.state is None:
             folder = tempfile.TemporaryDirectory(prefix="kquant-exchange-", ignore_cleanup_errors=True)
             options.state = Path(held.enter_context(folder))

@@ -1,0 +1,1 @@
+"""The look-alike over real sockets, held against the protocol document table by table."""
