@@ -214,6 +214,27 @@ def test_a_garbled_notice_is_as_long_and_cannot_be_read() -> None:
     assert texts.read(text, SESSION).plain == ""
 
 
+DATA_KINDS = [
+    "repeat_frames",
+    "garble_frames",
+    "forge_ticks",
+    "zero_prices",
+    "clock_skew",
+    "garble_notice",
+    "wrong_ack",
+]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(DATA_KINDS), st.integers(0, 1_000_000)), min_size=1, max_size=5),
+    st.sampled_from(["H0STCNT0", "H0STASP0", "H0STPGM0", "H0STMKO0"]),
+)
+def test_faults_that_meet_on_one_text_never_break_the_exchange(chosen: list[tuple[str, int]], tr_id: str) -> None:
+    faults = book(*(f"{kind}:count=0,seed={seed}" for kind, seed in chosen))
+    for text in (data_frame(tr_id, (TRADE, TRADE)), notice("2"), ACK, PING):
+        assert all(isinstance(left, str) and left for left in sent(faults, text))
+
+
 # -- what the client sends, and lines -----------------------------------------------------------------------
 
 

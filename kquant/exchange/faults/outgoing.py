@@ -114,10 +114,10 @@ def apply(
             return []
         case "wrong_ack":
             return [texts.with_key(text, fault.text("key")) for text in sent]
-        case "garble_frames":
-            return [texts.garble(text, fault.text("how"), active.rng) for text in sent]
         case "garble_notice":
             return [texts.garble_notice(text, active.rng) for text in sent]
+        case "garble_frames":
+            changed = [texts.garble(text, fault.text("how"), active.rng) for text in sent]
         case "forge_ticks":
             changed = [texts.forge(text, fault.text("how"), active.rng) for text in sent]
         case "zero_prices":

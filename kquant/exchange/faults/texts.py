@@ -8,7 +8,8 @@ import binascii
 import datetime as dt
 import json
 import random
-from typing import Final, Literal
+import re
+from typing import Final, Literal, NamedTuple
 
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -25,6 +26,11 @@ _NOISE: Final = "^|{}\x00 -9zé가"
 _GARBLES: Final = ("bytes", "cut", "merge", "count", "fields", "channel", "number")
 _FORGERIES: Final = ("price", "volume", "stock")
 _NOTICE_STOCK, _NOTICE_HOUR, _NOTICE_KIND = 8, 11, 13
+_PRICES: Final = {"CNT0": (2, 10, 11), "ASP0": tuple(range(3, 23))}
+"""Places of prices in a record of a channel of any venue; the first of a trade is its own."""
+_VOLUME, _HOUR = 13, 1
+_COUNT: Final = re.compile(r"\d{3}", re.ASCII)
+_NUMBER: Final = re.compile(r"\d+", re.ASCII)
 _MAX_FACTOR: Final = 2
 """Twice a price is beyond the daily limit of 30 % from wherever it stood."""
 
@@ -84,13 +90,36 @@ def with_key(text: str, key: str) -> str:
     return _json(frame)
 
 
-def garble(text: str, how: str, rng: random.Random) -> str:
+class _Frame(NamedTuple):
+    flag: str
+    tr_id: str
+    records: str
+    cells: list[str]
+
+    @property
+    def width(self) -> int:
+        return len(self.cells) // int(self.records)
+
+    def __str__(self) -> str:
+        return f"{self.flag}|{self.tr_id}|{self.records}|{'^'.join(self.cells)}"
+
+
+def _whole(text: str) -> _Frame | None:
+    """Return a data frame that has its structure, None once another fault has broken it."""
+    parts = text.split("|", 3)
+    if len(parts) != len(_Frame._fields) or not _COUNT.fullmatch(parts[2]) or parts[2] == "000":
+        return None
+    frame = _Frame(parts[0], parts[1], parts[2], parts[3].split("^"))
+    return None if len(frame.cells) % int(frame.records) else frame
+
+
+def garble(text: str, how: str, rng: random.Random) -> str | None:
     """Return a data frame broken by *rng*: bytes, cut, merge, count, fields, channel, number, or any of them."""
-    how = rng.choice(_GARBLES) if how == "any" else how
-    flag, tr_id, count, payload = text.split("|", 3)
-    cells = payload.split("^")
-    at = rng.randrange(len(cells))
-    match how:
+    frame = _whole(text)
+    if frame is None:
+        return None
+    at = rng.randrange(len(frame.cells))
+    match rng.choice(_GARBLES) if how == "any" else how:
         case "bytes":
             letters = list(text)
             for _ in range(rng.randint(1, 4)):
@@ -101,48 +130,47 @@ def garble(text: str, how: str, rng: random.Random) -> str:
         case "merge":
             return text + text
         case "count":
-            count = rng.choice(("000", f"{int(count) + 1:03d}", "999", "x", ""))
+            frame = frame._replace(records=rng.choice(("000", f"{int(frame.records) + 1:03d}", "999", "x", "")))
         case "fields":
-            del cells[at]
+            del frame.cells[at]
         case "channel":
-            tr_id = rng.choice(("H0STXXX0", "", "H0STCNT", "PINGPONG"))
+            frame = frame._replace(tr_id=rng.choice(("H0STXXX0", "", "H0STCNT", "PINGPONG")))
         case _:
-            cells[at] = rng.choice(_ODD_NUMBERS)
-    return f"{flag}|{tr_id}|{count}|{'^'.join(cells)}"
+            frame.cells[at] = rng.choice(_ODD_NUMBERS)
+    return str(frame)
 
 
 def forge(text: str, how: str, rng: random.Random) -> str | None:
     """Return a well-formed trade or book that cannot be, None where *how* does not apply."""
-    flag, tr_id, count, payload = text.split("|", 3)
-    channel, cells = tr_id[-4:], payload.split("^")
-    if channel not in ("CNT0", "ASP0"):
+    frame = _whole(text)
+    places = () if frame is None else _PRICES.get(frame.tr_id[-4:], ())
+    if frame is None or not places or max(*places, _VOLUME) >= frame.width:
         return None
-    how = rng.choice(_FORGERIES if channel == "CNT0" else ("price", "stock")) if how == "any" else how
-    match how:
-        case "price":
-            for at in (2,) if channel == "CNT0" else range(3, 23):
-                cells[at] = str(int(cells[at]) * _MAX_FACTOR)
-        case "volume" if channel == "CNT0":
-            cells[13] = str(int(cells[13]) // 2)
-        case "stock":
-            cells[0] = "999999"
-        case _:
-            return None
-    return f"{flag}|{tr_id}|{count}|{'^'.join(cells)}"
+    is_trade, cells = frame.tr_id.endswith("CNT0"), frame.cells
+    how = rng.choice(_FORGERIES if is_trade else ("price", "stock")) if how == "any" else how
+    if how == "stock":
+        cells[0] = "999999"
+        return str(frame)
+    if how == "volume" and not is_trade:
+        return None
+    spoilt = (_VOLUME,) if how == "volume" else places[:1] if is_trade else places
+    if not all(_NUMBER.fullmatch(cells[at]) for at in spoilt):
+        return None
+    for at in spoilt:
+        cells[at] = str(int(cells[at]) // 2 if how == "volume" else int(cells[at]) * _MAX_FACTOR)
+    return str(frame)
 
 
 def zero_prices(text: str) -> str | None:
     """Return a trade or book frame whose prices are all 0, None for another channel."""
-    flag, tr_id, count, payload = text.split("|", 3)
-    places = {"CNT0": (2, 10, 11), "ASP0": tuple(range(3, 23))}.get(tr_id[-4:])
-    if places is None:
+    frame = _whole(text)
+    places = () if frame is None else _PRICES.get(frame.tr_id[-4:], ())
+    if frame is None or not places or max(places) >= frame.width:
         return None
-    cells = payload.split("^")
-    width = len(cells) // int(count)
-    for start in range(0, len(cells), width):
+    for start in range(0, len(frame.cells), frame.width):
         for place in places:
-            cells[start + place] = "0"
-    return f"{flag}|{tr_id}|{count}|{'^'.join(cells)}"
+            frame.cells[start + place] = "0"
+    return str(frame)
 
 
 def garble_notice(text: str, rng: random.Random) -> str:
@@ -162,13 +190,12 @@ def skew(text: str, found: Text, seconds: int, session: Session) -> str | None:
         cells = found.plain.split("^")
         cells[_NOTICE_HOUR] = shift_hour(cells[_NOTICE_HOUR], seconds)
         return f"{text.rpartition('|')[0]}|{encrypt('^'.join(cells), *session.cipher(found.tr_id))}"
-    if found.sort != "data" or found.tr_id[-4:] not in _TIMED:
+    frame = _whole(text) if found.sort == "data" and found.tr_id[-4:] in _TIMED else None
+    if frame is None or frame.width <= _HOUR:
         return None
-    flag, tr_id, count, payload = text.split("|", 3)
-    cells = payload.split("^")
-    for start in range(0, len(cells), len(cells) // int(count)):
-        cells[start + 1] = shift_hour(cells[start + 1], seconds)
-    return f"{flag}|{tr_id}|{count}|{'^'.join(cells)}"
+    for start in range(0, len(frame.cells), frame.width):
+        frame.cells[start + _HOUR] = shift_hour(frame.cells[start + _HOUR], seconds)
+    return str(frame)
 
 
 def shift_hour(text: str, seconds: int) -> str:
