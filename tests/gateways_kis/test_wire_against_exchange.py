@@ -7,7 +7,7 @@ import pytest
 from kquant.exchange.core import wire as theirs
 from kquant.gateways.kis import wire as ours
 from kquant.gateways.kis.executions import Keys, decode_notices
-from kquant.market.records import Book, ProgramTrade, Trade
+from kquant.market.records import Book, MarketStatus, ProgramTrade, Trade
 
 KEYS = Keys("k" * 32, "i" * 16)
 TRADE = {
@@ -27,6 +27,14 @@ PROGRAM = {
 }  # fmt: skip
 
 
+STATUS = {
+    "code": "MKSC_SHRN_ISCD", "halted": "TRHT_YN", "halt_reason": "TR_SUSP_REAS_CNTT", "operation": "MKOP_CLS_CODE",
+    "expected": "ANTC_MKOP_CLS_CODE", "extension": "MRKT_TRTM_CLS_CODE", "stock_status": "ISCD_STAT_CLS_CODE",
+    "vi": "VI_CLS_CODE", "overtime_vi": "OVTM_VI_CLS_CODE", "venue": "EXCH_CLS_CODE",
+}  # fmt: skip
+TEXTS = {"code", "time", "session", "phase", "segment", *STATUS} - {"halted", "vi", "overtime_vi"}
+
+
 def distinct(fields: tuple[str, ...]) -> dict[str, str]:
     values = {name: str(1_000 + place) for place, name in enumerate(fields)}
     for name in values:
@@ -34,22 +42,26 @@ def distinct(fields: tuple[str, ...]) -> dict[str, str]:
             values[name] = "101112"
     if "PRDY_CTRT" in values:
         values.update(PRDY_CTRT="-12.34", TRHT_YN="Y")
+    if "VI_CLS_CODE" in values:
+        values.update(MKSC_SHRN_ISCD="005930", TRHT_YN="Y", VI_CLS_CODE="Y", OVTM_VI_CLS_CODE="N")
     return values
 
 
 def meaning(name: str, text: str) -> object:
     if name == "change_bp":
         return int(text.replace(".", ""))
-    if name == "halted":
+    if name in {"halted", "vi", "overtime_vi"}:
         return text == "Y"
-    return text if name in {"code", "time", "session", "phase", "segment"} else int(text)
+    return text if name in TEXTS else int(text)
 
 
+@pytest.mark.parametrize("market", ["H0ST", "H0UN", "H0NX"])
 @pytest.mark.parametrize(
-    ("tr_id", "names", "record"),
-    [("H0STCNT0", TRADE, Trade), ("H0STASP0", BOOK, Book), ("H0STPGM0", PROGRAM, ProgramTrade)],
+    ("kind", "names", "record"),
+    [("CNT0", TRADE, Trade), ("ASP0", BOOK, Book), ("PGM0", PROGRAM, ProgramTrade), ("MKO0", STATUS, MarketStatus)],
 )
-def test_each_field_we_read_is_the_one_the_exchange_writes_there(tr_id, names, record):
+def test_each_field_we_read_is_the_one_the_exchange_writes_there(market, kind, names, record):
+    tr_id = market + kind
     assert set(names) == set(record.__struct_fields__)
     values = distinct(theirs.FIELDS[tr_id])
     frame = theirs.data_frame(tr_id, ["^".join(values.values())] * 2)
