@@ -2,6 +2,7 @@
 
 import datetime as dt
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -12,7 +13,7 @@ from kquant.exchange.servers.process import main
 from tests.exchange.fake_market import OPEN, FakeMarket, stock
 
 
-def generate(day: dt.date, seed: int, stocks: int) -> FakeMarket:
+def made(day: dt.date) -> FakeMarket:
     rows = [stock(f"{n:06d}") for n in range(1, 8)]
     prints = [Print(OPEN + at, 10_000 + 10 * (at % 3), 1_000, 1) for at in range(1, 120)]
     market = FakeMarket(rows, {"000001": prints})
@@ -20,5 +21,9 @@ def generate(day: dt.date, seed: int, stocks: int) -> FakeMarket:
     return market
 
 
-market.generate = generate
+def markets(source: int, *, stocks: int, first: dt.date | None) -> Callable[[dt.date], FakeMarket]:
+    return made
+
+
+market.markets = markets  # type: ignore[assignment]
 sys.exit(main())

@@ -12,6 +12,7 @@ path of a stock known only by its daily row is drawn at import and stored as bar
 
 from __future__ import annotations
 
+from .chain import markets
 from .day import MarketDay
 from .files import load, save
 from .generate import generate
@@ -65,6 +66,7 @@ __all__ = [
     "import_bars",
     "import_krx_day",
     "load",
+    "markets",
     "save",
     "scripted",
 ]

@@ -8,7 +8,9 @@ All randomness is `mixing`; sums run in a fixed order, so a day is the same on e
 from __future__ import annotations
 
 import datetime as dt
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from .mixing import Floats, Stream, key_of, normals, quantile
 from .model import Kind, Stock
 from .names import ETF_BRANDS, ETF_THEMES, SECTORS, unique_codes, unique_names
 from .paths import draw_paths
-from .research import write_parquet
+from .research import ResearchRow, write_parquet
 from .sessions import hours_of, regular_hours
 
 PRICE_TABLE = (
@@ -35,15 +37,36 @@ TURNOVER_TABLE = (
 SINGLE_PRICE_PER_1000 = 3
 
 
+class Listing(NamedTuple):
+    """The listed stocks as a day opens, what each is expected to trade (won), how the day leans (mean 0, variance 1)."""
+
+    stocks: tuple[Stock, ...]
+    turnover: Floats
+    lean: Floats
+
+
 def generate(day: dt.date, seed: int, stocks: int = 2_700) -> MarketDay:
     """Return the market day of *seed*: *stocks* listed symbols over KOSPI and KOSDAQ, in the hours of *day*."""
-    key = key_of(seed, "day", day.isoformat())
-    listed, turnover, lean = _listing(key, stocks)
+    listing = first_listing(day, seed, stocks)
+    return play(day, seed, listing, cache(partial(research_of, day, seed, listing)))
+
+
+def first_listing(day: dt.date, seed: int, stocks: int) -> Listing:
+    """Draw the stocks of a day that follows no other."""
+    return _listing(day_key(day, seed), stocks, lean_of(day, seed, stocks))
+
+
+def research_of(day: dt.date, seed: int, listing: Listing) -> list[ResearchRow]:
+    """Return what was known of the stocks before *day*."""
+    return research_rows(key_of(day_key(day, seed), "research"), day, listing.stocks, listing.lean)
+
+
+def play(day: dt.date, seed: int, listing: Listing, research: Callable[[], list[ResearchRow]]) -> MarketDay:
+    """Return the market day of *listing*; *research* is asked when somebody wants to know."""
+    key, stocks = day_key(day, seed), listing.stocks
     hours = hours_of(day, *regular_hours(day))
-    bars, surges = draw_paths(key, listed, turnover, lean, hours)
-    interruptions = interrupt(bars, listed, seed, hours)
-    research = research_rows(key_of(key, "research"), day, listed, lean)
-    news = headlines(key_of(key, "news"), day, listed, surges, hours.open)
+    bars, surges = draw_paths(key, stocks, listing.turnover, listing.lean, hours)
+    interruptions = interrupt(bars, stocks, seed, hours)
     return MarketDay(
         day=day,
         prev_day=previous_open_day(day),
@@ -51,13 +74,18 @@ def generate(day: dt.date, seed: int, stocks: int = 2_700) -> MarketDay:
         source="generated",
         open_second=hours.open,
         close_second=hours.close,
-        stocks=listed,
+        stocks=stocks,
         bars=bars,
-        news=news,
-        research=partial(write_parquet, research),
-        known=lambda: research,
+        news=headlines(key_of(key, "news"), day, stocks, surges, hours.open),
+        research=lambda path: write_parquet(research(), path),
+        known=research,
         interruptions=interruptions,
     )
+
+
+def day_key(day: dt.date, seed: int) -> int:
+    """Return the key of everything that is drawn for one day."""
+    return key_of(seed, "day", day.isoformat())
 
 
 def previous_open_day(day: dt.date) -> dt.date:
@@ -68,13 +96,16 @@ def previous_open_day(day: dt.date) -> dt.date:
     return before
 
 
-def _listing(key: int, count: int) -> tuple[tuple[Stock, ...], Floats, Floats]:
-    """Return the stocks, each one's expected turnover (won), and how the day leans for it (mean 0, variance 1)."""
+def lean_of(day: dt.date, seed: int, count: int) -> Floats:
+    """Return how *day* leans for each of *count* stocks."""
+    return normals(key_of(day_key(day, seed), "lean"), count)
+
+
+def _listing(key: int, count: int, lean: Floats) -> Listing:
     stream = Stream(key_of(key, "listing"))
     codes = unique_codes(stream, count)
     sectors = [stream.pick(tuple(SECTORS)) for _ in range(count)]
     names = unique_names(stream, sectors)
-    lean = normals(key_of(key, "lean"), count)
     listed: list[Stock] = []
     turnovers = np.zeros(count, dtype=np.float64)
     etfs = 0
@@ -97,7 +128,7 @@ def _listing(key: int, count: int) -> tuple[tuple[Stock, ...], Floats, Floats]:
             turnover = min(turnover, 2e8)
         turnovers[row] = turnover
         listed.append(_stock(stream, code, name, market, kind, base, sector, turnover, rank))
-    return _distinct(listed), turnovers, lean
+    return Listing(_distinct(listed), turnovers, lean)
 
 
 def _kind(stream: Stream) -> Kind:

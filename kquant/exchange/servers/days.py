@@ -1,7 +1,7 @@
 """Which trading days are played, one after the other: generated from a seed, or read from folders."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -31,13 +31,17 @@ def nth_day(first: dt.date, count: int) -> dt.date:
 
 
 class GeneratedDays:
-    """Every trading day up to *last* (None: without end), generated from one seed."""
+    """Every trading day up to *last* (None: without end), generated from one seed: each opens where the last closed.
 
-    def __init__(self, seed: int, stocks: int, last: dt.date | None) -> None:
+    first: the day the chain begins with; the first one asked for when it is left out.
+    """
+
+    def __init__(self, seed: int, stocks: int, last: dt.date | None, first: dt.date | None = None) -> None:
         self._seed = seed
         self._stocks = stocks
         self._last = last
-        self._market = lru_cache(maxsize=1)(self._generate)
+        self._first = first
+        self._chain: Callable[[dt.date], Market] | None = None
 
     def after(self, day: dt.date) -> dt.date | None:
         """Return the trading day after *day*."""
@@ -46,12 +50,14 @@ class GeneratedDays:
 
     def market(self, day: dt.date) -> Market:
         """Return the market of *day*."""
-        return self._market(day)
+        if self._chain is None:
+            from kquant.exchange import market as days  # noqa: PLC0415 -- numpy loads only once the options are good
 
-    def _generate(self, day: dt.date) -> Market:
-        from kquant.exchange import market as days  # noqa: PLC0415 -- numpy loads only once the options are good
-
-        return days.generate(day, self._seed, self._stocks)
+            self._chain = days.markets(self._seed, stocks=self._stocks, first=self._first)
+        try:
+            return self._chain(day)
+        except MarketFileError as error:
+            raise DayError(str(error)) from error
 
 
 class RecordedDays:

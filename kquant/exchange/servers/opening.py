@@ -103,7 +103,7 @@ def _days_of(options: argparse.Namespace, held: dt.date | None, first: dt.date |
     last = None if options.days is None else nth_day(first or begin, options.days)
     if last is not None and begin > last:
         raise StartError(f"the {options.days} days of the state folder {options.state} ended on {last}")
-    return GeneratedDays(options.generate, options.stocks, last), begin
+    return GeneratedDays(options.generate, options.stocks, last, first or begin), begin
 
 
 def _wall_start(market: Market, held_us: int | None, *, open_now: bool) -> int:
