@@ -39,6 +39,8 @@ class Feed:
         self._expected: dict[str, Indicative] = {}
         self._second = -1
         self._made: dict[tuple[str, str], Sequence[str]] = {}
+        self._shown: dict[str, Book] = {}
+        """This second's books: trades, books and auctions of a stock show the same one."""
         self._makers: dict[str, Callable[[Stock, int], Sequence[str]]] = {
             "CNT0": self._trades,
             "ASP0": self._book,
@@ -57,6 +59,7 @@ class Feed:
         if second != self._second:
             self._second = second
             self._made.clear()
+            self._shown.clear()
         kind = tr_id[4:]
         records = self._made.get((kind, code))
         if records is None:
@@ -78,7 +81,7 @@ class Feed:
         if not prints:
             return ()
         stats = self._stats(code, second)
-        quote, book = market.quote(code, second), market.book(code, second)
+        quote, book = market.quote(code, second), self._book_of(code, second)
         totals = (book.ask_qty_total, book.bid_qty_total)
         moment = self._moment(stock, second)
         records = []
@@ -115,7 +118,7 @@ class Feed:
 
     def _book(self, stock: Stock, second: int) -> Sequence[str]:
         market, code = self._market, stock.code
-        book, expected = market.book(code, second), Indicative(*market.indicative(code, second))
+        book, expected = self._book_of(code, second), Indicative(*market.indicative(code, second))
         last = self._books.get(code)
         if last == (book, expected):
             return ()
@@ -133,6 +136,12 @@ class Feed:
         )
         return (record,)
 
+    def _book_of(self, code: str, second: int) -> Book:
+        book = self._shown.get(code)
+        if book is None:
+            book = self._shown[code] = self._market.book(code, second)
+        return book
+
     def _program(self, stock: Stock, second: int) -> Sequence[str]:
         if (second + int(stock.code[-2:], 36)) % PROGRAM_EVERY_S:
             return ()
@@ -146,7 +155,7 @@ class Feed:
         self._expected[code] = expected
         if expected.price == 0:  # the auction has matched: its trade says so
             return ()
-        book = market.book(code, second)
+        book = self._book_of(code, second)
         totals = (book.ask_qty_total, book.bid_qty_total)
         moment = self._moment(stock, second)
         stats = self._stats(code, second)
