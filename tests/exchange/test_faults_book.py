@@ -389,3 +389,54 @@ def test_no_profile_leaves_a_client_hanging(name: str) -> None:
     faults: list[Fault] = [fault for seed in range(20) for fault in faults_from_spec(f"{name}:{seed}")]
     assert all(fault.params.get("how") != "hang" for fault in faults)
     assert all(fault.params.get("ms", 0) <= 1_000 for fault in faults)  # type: ignore[operator]
+
+
+READING = [
+    "list_lag",
+    "ghost_rows",
+    "partial_pages",
+    "zero_prices",
+    "clock_skew",
+    "truncated_json",
+    "set_field:field=x",
+]
+BREAKING = ["null_field", "drop_field", "rename_field", "set_field"]
+BODIES: list[tuple[str, dict[str, Any]]] = [
+    (
+        "/oauth2/tokenP",
+        {"access_token": "t", "access_token_token_expired": "2026-01-16 07:00:00", "expires_in": 86_400},
+    ),
+    ("/uapi/x/trading/inquire-balance", balance([{"pdno": "005930", "hldg_qty": "3", "prpr": "1"}])),
+    (
+        "/uapi/x/trading/inquire-daily-ccld",
+        balance([{"ord_tmd": "090000", "ord_qty": "3", "tot_ccld_qty": "1", "tot_ccld_amt": "100"}])
+        | {"output2": {"tot_ord_qty": "3", "tot_ccld_qty": "1", "tot_ccld_amt": "100"}},
+    ),
+    ("/uapi/x/trading/order-cash", {"rt_cd": "0", "output": {"ODNO": "0000001001", "ORD_TMD": "090000"}}),
+]
+
+
+FIELDS = [
+    "access_token_token_expired",
+    "ord_tmd",
+    "ord_qty",
+    "tot_ord_qty",
+    "prpr",
+    "ctx_area_nk100",
+    "ORD_TMD",
+    "rt_cd",
+]
+
+
+@given(
+    st.permutations(READING),
+    st.lists(st.tuples(st.sampled_from(BREAKING), st.sampled_from(FIELDS)), min_size=1, max_size=4),
+    st.sampled_from(BODIES),
+)
+def test_faults_that_meet_on_one_answer_never_break_the_exchange(
+    reading: list[str], breaking: list[tuple[str, str]], answered: tuple[str, dict[str, Any]]
+) -> None:
+    path, body = answered
+    faults = book(*(f"{kind}:count=0,field={field}" for kind, field in breaking), *reading)
+    verdict = faults.after("real", call(path=path), Response(headers={}, content=json_bytes(body)), at())
+    assert isinstance(verdict.response.content, bytes)

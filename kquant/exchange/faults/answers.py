@@ -21,6 +21,8 @@ from kquant.exchange.faults.verdicts import Now
 _ENVELOPE: Final = ("rt_cd", "msg_cd", "msg1")
 _PRICES: Final = re.compile(r"(stck_(prpr|oprc|hgpr|lwpr)|prpr|now_pric|inter2_prpr|antc_cnpr|(askp|bidp)\d+)")
 _HOURS: Final = ("ORD_TMD", "ord_tmd", "stck_cntg_hour", "aspr_acpt_hour", "bsop_hour")
+_HHMMSS: Final = re.compile(r"\d{6}", re.ASCII)
+_NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
 _HTML: Final = "<html><head><title>{status}</title></head><body><h1>{title}</h1></body></html>\n"
 _TOKEN_PATH: Final = "/oauth2/tokenP"  # noqa: S105 -- a path
 _BALANCE_FIELDS: Final = (
@@ -154,13 +156,20 @@ def _skewed(fault: Fault, response: Response, now: Now) -> Response:
         if name in _HOURS:
             fields[name] = shift_hour(str(fields[name]), seconds)
         elif name == "access_token_token_expired":
-            moment = dt.datetime.fromisoformat(fields[name]) + dt.timedelta(seconds=seconds)
-            fields[name] = f"{moment:%Y-%m-%d %H:%M:%S}"
+            fields[name] = _shift_moment(fields[name], seconds)
         else:
             return False
         return True
 
     return _with_body(response, body) if _each_field(body, shift) else response
+
+
+def _shift_moment(value: object, seconds: int) -> object:
+    try:
+        moment = dt.datetime.fromisoformat(str(value))
+    except ValueError:
+        return value  # another fault has been here
+    return f"{moment + dt.timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}"
 
 
 # -- fields -------------------------------------------------------------------------------------------------
@@ -277,15 +286,22 @@ def _hide_new(body: Body, lag_s: int, second: int) -> bool:
     sums = body.get("output2")
     if isinstance(sums, dict):
         for total, part in (("tot_ord_qty", "ord_qty"), ("tot_ccld_qty", "tot_ccld_qty"), ("tot_ccld_amt",) * 2):
-            if total in sums:
-                sums[total] = str(int(sums[total]) - sum(int(row[part]) for row in hidden))
+            parts = [_whole(row.get(part)) for row in hidden]
+            before = _whole(sums.get(total))
+            if before is not None and None not in parts:
+                sums[total] = str(before - sum(one for one in parts if one is not None))
     return bool(hidden)
 
 
-def _second_of(hhmmss: str) -> int:
-    if len(hhmmss) != 6 or not hhmmss.isdigit():
+def _second_of(hhmmss: object) -> int:
+    if not isinstance(hhmmss, str) or not _HHMMSS.fullmatch(hhmmss):
         return -86_400
     return int(hhmmss[:2]) * 3_600 + int(hhmmss[2:4]) * 60 + int(hhmmss[4:])
+
+
+def _whole(value: object) -> int | None:
+    """Return a field as a number, None once another fault has been there."""
+    return int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else None
 
 
 def _decoded(response: Response) -> Body | None:
