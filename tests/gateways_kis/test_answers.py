@@ -87,6 +87,23 @@ async def test_an_execution_list_that_moved_between_its_pages_is_an_error():
     assert len(await client.trading.executions("20261120")) == 1
 
 
+@pytest.mark.parametrize(("cost", "whole"), [("708500", True), ("708501", True), ("1500000", False)])
+async def test_rows_that_add_to_less_than_the_brokers_sum_are_a_part(cost, whole):
+    """`reliability` D19. A won of rounding a row is let pass."""
+    client = Scripted(ok(output1=[HOLDING], output2=[SUMS | {"pchs_amt_smtl_amt": cost}]))
+    if whole:
+        assert len((await client.trading.balance()).holdings) == 1
+    else:
+        with pytest.raises(KisUnreadable, match="add to 708500, but pchs_amt_smtl_amt is 1500000"):
+            await client.trading.balance()
+
+
+async def test_executions_that_fill_less_than_the_brokers_sum_are_a_part():
+    with pytest.raises(KisUnreadable, match="some are missing"):
+        await Scripted(ok(output1=[], output2={"tot_ccld_qty": "3"})).trading.executions("20261120")
+    assert await Scripted(ok(output1=[], output2={"tot_ccld_qty": "0"})).trading.executions("20261120") == ()
+
+
 @pytest.mark.parametrize(("environment", "venue"), [("real", "ALL"), ("paper", "KRX")])
 async def test_the_days_orders_are_asked_of_all_venues_where_there_are_several(environment, venue):
     """kis-protocol 4.6"""

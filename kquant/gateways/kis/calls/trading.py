@@ -73,6 +73,7 @@ class TradingCalls:
             raise KisUnreadable(f"output2 of the balance holds {len(sums)} rows, not one")
         if not found and int_field(sums[0], "scts_evlu_amt") != 0:
             raise KisUnreadable(f"the balance lists no stock, but scts_evlu_amt is {sums[0]['scts_evlu_amt']}")
+        _check_sum(sums[0], "pchs_amt_smtl_amt", sum(each.cost_krw for each in found.values()), len(found))
         return BalanceAnswered(
             holdings=tuple(found[code] for code in sorted(found)),
             cash_krw=Krw(int_field(sums[0], "prvs_rcdl_excc_amt")),
@@ -141,12 +142,15 @@ class TradingCalls:
         }
         pages = await all_pages(self._client, EXECUTIONS, params, lane=RECONCILIATION)
         found: dict[tuple[str, str], Execution] = {}
+        sums = pages[0].body.get("output2")
         for page in pages:
             for row in rows_of(page, "output1"):
                 execution = _execution(row)
                 key = (execution.branch, execution.order_no)
                 if found.setdefault(key, execution) != execution:
                     raise KisUnreadable(f"order {execution.order_no} is listed twice: the list moved between its pages")
+        if isinstance(sums, dict):
+            _check_sum(sums, "tot_ccld_qty", sum(each.filled_qty for each in found.values()), 0)
         return tuple(found.values())
 
     async def place(
@@ -212,6 +216,12 @@ class TradingCalls:
 
     def _account(self) -> dict[str, str]:
         return {"CANO": self._number, "ACNT_PRDT_CD": self._product}
+
+
+def _check_sum(sums: Row, name: str, listed: int, rounding: int) -> None:
+    """Refuse rows that add to less than KIS's own sum: some are missing. Sums that are not there prove nothing."""
+    if isinstance(sums.get(name), str) and listed < (total := int_field(sums, name)) - rounding:
+        raise KisUnreadable(f"the rows add to {listed}, but {name} is {total}: some are missing")
 
 
 def _holding(row: Row) -> Holding:
