@@ -1,10 +1,12 @@
 import json
 
+import msgspec
 import pytest
 
+from kquant.exchange.core.registrations import WsSession
 from kquant.exchange.market.model import Print
 from tests.exchange.fake_market import FakeMarket, stock
-from tests.exchange.helpers import Client
+from tests.exchange.helpers import OPTIONS, WALL, Client
 
 CODES = [f"{n:06d}" for n in range(1, 46)]
 
@@ -87,6 +89,94 @@ FRAME = {
 def test_a_faulty_frame_is_refused_with_its_code(client: Client, text: str, code: str) -> None:
     (answer,) = client.exchange.ws_receive(client.connect(), text)
     assert json.loads(answer)["body"]["msg_cd"] == code
+
+
+def header(**changes: str) -> str:
+    """Return a registration without an approval key, its header changed."""
+    plain = {"custtype": "P", "tr_type": "1", "content-type": "utf-8"}
+    return json.dumps({"header": plain | changes, "body": FRAME["body"]})
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (header(), "OPSP9996"),
+        (header(approval_key=""), "OPSP9996"),
+        (header(appkey="x"), "OPSP9994"),
+        (header(appkey=OPTIONS.app_key), "OPSP8995"),
+        (header(appkey=OPTIONS.app_key, appsecret=OPTIONS.app_secret), "OPSP0011"),
+        (header(appkey=OPTIONS.app_key, appsecret=OPTIONS.app_secret, custtype="B"), "OPSP8994"),
+    ],
+)
+def test_a_caller_without_an_approval_key_is_refused_by_what_it_lacks(client: Client, text: str, code: str) -> None:
+    """kis-protocol 2.2."""
+    session = client.connect()
+    (answer,) = client.exchange.ws_receive(session, text)
+    assert json.loads(answer)["body"]["msg_cd"] == code
+    assert session.registered == {}
+
+
+def test_an_approval_key_opens_for_a_day_and_an_open_session_needs_no_new_one(client: Client) -> None:
+    """kis-protocol 1.4: checked only when a subscribe frame arrives."""
+    session, key = client.connect(), client.approval()
+    client.register(session, key, "H0STCNT0", "000001")
+    later = json.dumps({"header": FRAME["header"] | {"approval_key": key}, "body": FRAME["body"]})
+    (answer,) = client.exchange.ws_receive(session, later, WALL + 86_399)
+    assert json.loads(answer)["body"]["msg_cd"] == "OPSP0002"
+    (answer,) = client.exchange.ws_receive(session, later, WALL + 86_400)
+    assert json.loads(answer)["body"]["msg_cd"] == "OPSP0011"
+    client.exchange.advance(32_420)
+    assert [text for _, text in client.exchange.take_outbox() if text.startswith("0|H0STCNT0")]
+
+
+def test_the_app_key_stays_taken_after_a_loss_and_is_free_at_once_after_an_orderly_close() -> None:
+    """kis-protocol 2.5."""
+    linger = msgspec.structs.replace(OPTIONS, linger_s=30)
+    client = Client(FakeMarket([stock("000001")]), linger)
+    client.exchange.advance(32_400)
+    key = client.approval()
+
+    def registered() -> tuple[WsSession, str]:
+        session = client.connect()
+        return session, client.register(session, key, "H0STCNT0", "000001")["body"]["msg_cd"]
+
+    first, code = registered()
+    assert code == "OPSP0000"
+    client.exchange.ws_disconnect(first, orderly=True)
+    second, code = registered()
+    assert code == "OPSP0000"
+    client.exchange.ws_disconnect(second)
+    client.exchange.advance(32_429)
+    assert registered()[1] == "OPSP8996"
+    client.exchange.advance(32_430)
+    assert registered()[1] == "OPSP0000"
+
+
+def test_every_channel_of_the_real_service_is_counted_by_itself(client: Client) -> None:
+    """kis-protocol 3.7, 7.6: NXT, unified and overseas-notice channels count like any other."""
+    session, key = client.connect(), client.approval()
+    channels = [f"H0{venue}{kind}" for venue in ("ST", "NX", "UN") for kind in ("CNT0", "ASP0", "PGM0", "MKO0", "ANC0")]
+    for tr_id in channels:
+        assert client.register(session, key, tr_id, "000001")["body"]["msg_cd"] == "OPSP0000"
+    for tr_id in ("H0STCNI0", "H0GSCNI0"):
+        assert client.register(session, key, tr_id, "DEMO01")["body"]["msg_cd"] == "OPSP0000"
+    assert client.register(session, key, "H0STCNI9", "DEMO01")["body"]["msg_cd"] == "OPSP8991"
+    assert len(session.registered) == 17
+
+
+def test_each_channel_has_a_cipher_of_its_own(client: Client) -> None:
+    """kis-protocol 2.2: a client that overwrites the notice's key by another ack's cannot read its fills."""
+    session, key = client.connect(), client.approval()
+    outputs = [
+        client.register(session, key, tr_id, tr_key)["body"]["output"]
+        for tr_id, tr_key in (("H0STCNI0", "DEMO01"), ("H0STCNT0", "000001"), ("H0STASP0", "000001"))
+    ]
+    assert len({output["key"] for output in outputs}) == len({output["iv"] for output in outputs}) == 3
+    again = client.register(session, key, "H0STCNT0", "000002")["body"]["output"]
+    assert again == outputs[1]
+    client.exchange.ws_disconnect(session)
+    other = client.register(client.connect(), key, "H0STCNT0", "000001")["body"]["output"]
+    assert other != outputs[1]
 
 
 def test_an_unknown_symbol_is_an_invalid_key(client: Client) -> None:
