@@ -31,7 +31,13 @@ def test_a_look_alike_on_loopback_plays_either_service(url, environment):
 
 @pytest.mark.parametrize(
     "url",
-    ["https://openapi.koreainvestment.com", "https://openapi.koreainvestment.com:29443", "http://10.0.0.1:9443", "", "x"],
+    [
+        "https://openapi.koreainvestment.com",
+        "https://openapi.koreainvestment.com:29443",
+        "http://10.0.0.1:9443",
+        "",
+        "x",
+    ],
 )
 def test_a_host_that_is_nobodys_is_refused(url):
     with pytest.raises(StartError, match="no host of KIS"):
