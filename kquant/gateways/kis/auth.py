@@ -76,7 +76,7 @@ class Auth:
     def __init__(
         self, host: str, secrets: Secrets, file: Path, post: Post, *, wall: Callable[[], float] = time.time
     ) -> None:
-        self._owner = hashlib.sha256(f"{host} {secrets.app_key}".encode()).hexdigest()[:32]
+        self._owner = hashlib.sha256(f"{host} {secrets.app_key} {secrets.app_secret}".encode()).hexdigest()[:32]
         self._secrets = secrets
         self._file = file
         self._post = post
