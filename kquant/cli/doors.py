@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -22,6 +22,7 @@ from kquant.gateways.embedded import EmbeddedExchange, Hello
 from kquant.krx import SessionHours
 from kquant.values import SECOND_US, KquantError, Micros
 
+T = TypeVar("T")
 log = structlog.get_logger("kquant.run")
 
 SKEW_US = 2 * SECOND_US
@@ -60,6 +61,9 @@ class Door(Protocol):
     async def meet(self, hours: SessionHours, /) -> MarketDay:
         """Return what is known of the day before it begins. Raises DoorError if it is not the day planned."""
 
+    async def during(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what *work* returns, which may wait for market time before the day is driven."""
+
     async def drive(self, drive: Drive) -> None:
         """Let market time pass until the day is over or fails."""
 
@@ -85,6 +89,20 @@ class EmbeddedDoor:
         if (hello.open, hello.close) != (hours.open_at, hours.close_at):
             raise DoorError(f"the market of {hello.day} does not open and close when config/calendar.toml says")
         return MarketDay(research=Path(hello.research), about=hello.market)
+
+    async def during(self, work: Coroutine[Any, Any, T]) -> T:
+        """Step towards whatever *work* sleeps for: a call that backs off would else wait for ever."""
+        clock = self.clock
+        task = asyncio.ensure_future(work)
+        try:
+            while True:
+                done, _ = await asyncio.wait({task}, timeout=POLL_SECONDS)
+                if done:
+                    return task.result()
+                if isinstance(clock, SteppedClock) and (due := clock.next_wake()) is not None:
+                    clock.set((await self._exchange.step(due)).now)
+        finally:
+            task.cancel()
 
     async def drive(self, drive: Drive) -> None:
         """Step it, or follow it."""
@@ -137,6 +155,10 @@ class KisDoor:
     async def meet(self, _hours: SessionHours, /) -> MarketDay:
         """Return nothing: KIS has no table of the day, and whether it opens is asked over its lines."""
         return MarketDay()
+
+    async def during(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await it: the wall passes by itself."""
+        return await work
 
     async def drive(self, drive: Drive) -> None:
         """Follow the wall."""

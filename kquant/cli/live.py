@@ -174,7 +174,7 @@ class LiveRun:
             await self._wait(door, planned)
             if self._interrupted:
                 return codes.INTERRUPTED
-            decision = await self._opens(planned, lines)
+            decision = await door.during(self._opens(planned, lines))
             if decision is not None and decision.hours is None:
                 why = f": {'; '.join(decision.alerts)}" if decision.alerts else ""
                 if self._settings.broker.exchange == "embedded":
