@@ -28,6 +28,17 @@ def test_the_42nd_registration_is_refused_and_an_unregistration_makes_room(clien
     assert client.register(session, key, "H0STCNT0", CODES[40])["body"]["msg_cd"] == "OPSP0000"
 
 
+def test_the_most_ever_held_and_every_refusal_are_counted(client: Client) -> None:
+    session, key = client.connect(), client.approval()
+    for code in CODES[:43]:
+        client.register(session, key, "H0STCNT0", code)
+    for code in CODES[:9]:
+        client.register(session, key, "H0STCNT0", code, "2")
+    client.register(session, key, "H0STCNT0", CODES[0], "2")
+    hub = client.exchange.real.hub
+    assert (hub.peak, hub.refusals) == (41, {"OPSP0003": 1, "OPSP0008": 2})
+
+
 def test_each_channel_of_a_stock_counts_by_itself_and_twice_is_refused(client: Client) -> None:
     session, key = client.connect(), client.approval()
     client.register(session, key, "H0STCNT0", CODES[0])

@@ -23,13 +23,14 @@ KST: Final = dt.timezone(dt.timedelta(hours=9))
 
 NOTICES: Final[dict[Environment, str]] = {"real": "H0STCNI0", "paper": "H0STCNI9"}
 _SILENT_NOTICES: Final[dict[Environment, str]] = {"real": "H0GSCNI0", "paper": "H0GSCNI9"}
-"""Notices of overseas orders: clients register them besides; none is ever sent here."""
+"""Notices of overseas orders: clients register them besides, and python-kis a paper one on its real session; none is
+ever sent here."""
 _KINDS: Final = ("CNT0", "ASP0", "PGM0", "MKO0", "ANC0")
 CHANNELS: Final[dict[Environment, frozenset[str]]] = {
     "real": frozenset(
         {
             NOTICES["real"],
-            _SILENT_NOTICES["real"],
+            *_SILENT_NOTICES.values(),
             *(f"H0{venue}{kind}" for venue in ("ST", "NX", "UN") for kind in _KINDS),
         }
     ),
@@ -115,6 +116,10 @@ class SessionHub:
         self.holders: dict[str, dict[str, dict[int, WsSession]]] = {}
         """tr_id -> tr_key -> session number -> session."""
         self.limit = LIMIT
+        self.peak = 0
+        """Most registrations that a session ever held."""
+        self.refusals: dict[str, int] = {}
+        """How often each code of a refusal was answered."""
         self.last_number = 0
         self._app_key = app_key
         self._app_secret = app_secret
@@ -147,12 +152,12 @@ class SessionHub:
         try:
             frame = json.loads(text)
         except ValueError:
-            return [_answer("OPSP9999", "(null)", "")]
+            return [self._refuse("OPSP9999", "(null)", "")]
         if not isinstance(frame, dict):
-            return [_answer("OPSP9999", "(null)", "")]
+            return [self._refuse("OPSP9999", "(null)", "")]
         header = frame.get("header")
         if not isinstance(header, dict):
-            return [_answer("OPSP9998", "(null)", "")]
+            return [self._refuse("OPSP9998", "(null)", "")]
         if header.get("tr_id") == "PINGPONG":
             self.ponged(session)
             return []
@@ -161,7 +166,7 @@ class SessionHub:
         if fault is None and tr_id not in _BY_PERSON and tr_key not in self.codes:
             fault = "OPSP8992"
         if fault is not None:
-            return [_answer(fault, tr_id, tr_key)]
+            return [self._refuse(fault, tr_id, tr_key)]
         return [self._change(session, header, (tr_id, tr_key), now)]
 
     def ponged(self, session: WsSession) -> None:
@@ -236,24 +241,29 @@ class SessionHub:
     def _change(self, session: WsSession, header: dict[str, Any], pair: tuple[str, str], now: int) -> str:
         held = any(other.app_key for other in self.sessions.values() if other is not session)
         if held or self._lingering.get(self._app_key, now) > now:
-            return _answer("OPSP8996", *pair)
+            return self._refuse("OPSP8996", *pair)
         session.app_key = self._app_key
         key, iv = session.cipher(pair[0])
         output = {"iv": iv, "key": key}
         if str(header["tr_type"]) == "2":
             if pair not in session.registered:
-                return _answer("OPSP0003", *pair)
+                return self._refuse("OPSP0003", *pair)
             self._remove(session, pair)
             return _answer("OPSP0001", *pair, output)
         if pair in session.registered:
-            return _answer("OPSP0002", *pair)
+            return self._refuse("OPSP0002", *pair)
         if len(session.registered) >= self.limit:
-            return _answer("OPSP0008", *pair)
+            return self._refuse("OPSP0008", *pair)
         session.registered[pair] = None
+        self.peak = max(self.peak, len(session.registered))
         self.holders.setdefault(pair[0], {}).setdefault(pair[1], {})[session.number] = session
         if pair[0] in _BY_PERSON and pair[1] != self.hts_id:
             session.ends_at = now + FOREIGN_ID_S
         return _answer("OPSP0000", *pair, output)
+
+    def _refuse(self, code: str, tr_id: str, tr_key: str) -> str:
+        self.refusals[code] = self.refusals.get(code, 0) + 1
+        return _answer(code, tr_id, tr_key)
 
     def _remove(self, session: WsSession, pair: tuple[str, str]) -> None:
         session.registered.pop(pair, None)

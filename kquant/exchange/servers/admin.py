@@ -72,6 +72,8 @@ class Admin:
                 return {"now": exchange.now_us, **self._frames(service)}
             case "ledger":
                 return self._ledger(service)
+            case "registrations":
+                return self._registrations(service)
             case "hand":
                 answer = act_by_hand(service, call)
                 self._ports.flush()
@@ -97,6 +99,20 @@ class Admin:
         lines = {session.number: line for session, (of, line) in self._ports.sockets.items() if of is service}
         newest = max(lines, default=0)
         return {"session": newest, "frames": lines[newest].frames if newest else 0}
+
+    def _registrations(self, service: Service) -> dict[str, Any]:
+        """Return what each connected session holds, the most that one ever held, and the refusals by code."""
+        hub = service.hub
+        return {
+            "now": self._ports.exchange.now_us,
+            "limit": hub.limit,
+            "peak": hub.peak,
+            "refusals": dict(sorted(hub.refusals.items())),
+            "sessions": [
+                {"session": one.number, "registered": [list(pair) for pair in one.registered]}
+                for one in hub.sessions.values()
+            ],
+        }
 
     def _ledger(self, service: Service) -> dict[str, Any]:
         ledger = service.ledger
