@@ -25,7 +25,7 @@ TRADING = Status("continuous", "", 10_000)
 NOW = Moment("20260115", TRADING, REGULAR, "0", 0)
 
 WIDTHS = {
-    # tr_id: at 2025-old, 2025, 2026-09, 2026-09-wide (kis-protocol 0, 3.1-3.7, 7.6)
+    # tr_id: at 2025, 2025-wide, 2026-09, 2026-09-wide (kis-protocol 0, 3.1-3.7, 7.6)
     "H0STCNT0": (46, 46, 47, 47),
     "H0UNCNT0": (46, 46, 47, 47),
     "H0NXCNT0": (46, 46, 47, 47),
@@ -71,7 +71,7 @@ def test_the_old_notice_is_the_portals_sample() -> None:
         account="1234567801", order_no=2_891, code="136480", qty=1, price=3_190, second=35_381, is_fill=True,
         accepted="2", order_qty=1, holder="김한투", name="하림", order_price=0, hts_id="ID",
     )  # fmt: skip
-    assert LAYOUTS["2025-old"].fit("H0STCNI0", record) == (
+    assert LAYOUTS["2025"].fit("H0STCNI0", record) == (
         "ID^1234567801^0000002891^^02^0^00^0^136480^0000000001^000003190^094941^0^2^2^06010^000000001^김한투^하림^10^^하림"
         "^000000000"
     )

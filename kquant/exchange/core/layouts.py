@@ -127,8 +127,9 @@ def _old_notice(record: str) -> str:
 LAYOUTS: Final = {
     layout.name: layout
     for layout in (
-        Layout(name="2025-old", trade=46, book=59, unified_book=65, status=10, notice=23, calls=(20, 2)),
-        Layout(name="2025", trade=46, book=59, unified_book=65, status=10, notice=26, calls=(20, 2)),
+        # Notices grew from 23 to 26 fields at a date nobody wrote down; the clients of 2025 take 23 alone (7.6).
+        Layout(name="2025", trade=46, book=59, unified_book=65, status=10, notice=23, calls=(20, 2)),
+        Layout(name="2025-wide", trade=46, book=59, unified_book=65, status=10, notice=26, calls=(20, 2)),
         Layout(name="2026-09", trade=47, book=62, unified_book=66, status=11, notice=26, calls=(18, 1)),
         # Book index 62 was announced and is not confirmed by a live frame.
         Layout(name="2026-09-wide", trade=47, book=63, unified_book=66, status=11, notice=26, calls=(18, 1)),

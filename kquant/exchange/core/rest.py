@@ -110,6 +110,13 @@ def whole(fields: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
+def check_account(fields: Mapping[str, Any], account: tuple[str, str]) -> None:
+    """Refuse a call that names another *account* (number, product code) than the key's."""
+    found = required(fields, "CANO", "ACNT_PRDT_CD")
+    if (found["CANO"], found["ACNT_PRDT_CD"]) != account:
+        raise RestError(200, "2", "OPSQ2000", "ERROR : INPUT INVALID_CHECK_ACNO")
+
+
 class Answer(Struct, kw_only=True):
     """What a handler returns: outputs by name, and how the envelope says success."""
 

@@ -12,7 +12,17 @@ from kquant.exchange.core.ledger import Ledger
 from kquant.exchange.core.order_types import TYPES
 from kquant.exchange.core.ports import Market
 from kquant.exchange.core.refusals import found_as, refusal_of, sent_as
-from kquant.exchange.core.rest import Answer, Request, RestError, Route, Routes, required, value_error, whole
+from kquant.exchange.core.rest import (
+    Answer,
+    Request,
+    RestError,
+    Route,
+    Routes,
+    check_account,
+    required,
+    value_error,
+    whole,
+)
 from kquant.exchange.core.rules import hhmmss
 
 BALANCE_ROWS: Final[dict[Environment, int]] = {"real": 50, "paper": 20}
@@ -248,9 +258,7 @@ class Account:
     # -- helpers --------------------------------------------------------------------------------------------
 
     def _check_account(self, fields: Mapping[str, Any]) -> None:
-        found = required(fields, "CANO", "ACNT_PRDT_CD")
-        if (found["CANO"], found["ACNT_PRDT_CD"]) != self._account:
-            raise RestError(200, "2", "OPSQ2000", "ERROR : INPUT INVALID_CHECK_ACNO")
+        check_account(fields, self._account)
 
     def _sent(self, result: Order | Refusal, what: Literal["buy", "sell", "revise", "cancel"]) -> Answer:
         if isinstance(result, Refusal):

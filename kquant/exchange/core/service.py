@@ -19,6 +19,7 @@ from kquant.exchange.core.quotations import Quotations
 from kquant.exchange.core.registrations import NOTICES, SessionHub, WsSession
 from kquant.exchange.core.rest import Request, Response
 from kquant.exchange.core.rest_account import Account
+from kquant.exchange.core.rest_overseas import Overseas
 from kquant.exchange.core.rest_reference import MasterName, Reference
 from kquant.exchange.core.rules import cost_rates, is_open_day
 from kquant.exchange.core.state import Restored, ServiceOptions, Store, market_identity, opening_account
@@ -111,7 +112,8 @@ class Service:
             now=lambda: min(self._second(), PASSED_BY),
             environment=self.environment,
         )
-        self.gateway.routes = {**quotes.routes(), **reference.routes(), **account.routes()}
+        overseas = Overseas(self.options.account, self.environment)
+        self.gateway.routes = {**quotes.routes(), **reference.routes(), **account.routes(), **overseas.routes()}
         self.hub.codes = frozenset(market.by_code)
 
     def _last(self) -> int:
