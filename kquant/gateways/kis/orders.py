@@ -38,6 +38,8 @@ PROVEN_REFUSALS = frozenset(
         "EGW00121", "EGW00122", "EGW00123", "EGW00201", "EGW00215", "APBK0344", "APBK0400", "APBK0506", "APBK0507",
         "APBK0656", "APBK0918", "APBK0919", "APBK1234", "40570000", "40580000", "40910000",
         "90000000", "EGW02004", "EGW02006", "EGW02007",
+        # The paper service's own: tick, price or quantity; not tradable; no shares; no cash.
+        "40030000", "40070000", "40240000", "40250000",
     }
 )  # fmt: skip
 """Refusals after which nothing was placed. Any other answer than acceptance leaves the order unknown."""
