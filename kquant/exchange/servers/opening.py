@@ -102,7 +102,7 @@ def _days_of(options: argparse.Namespace, held: dt.date | None, first: dt.date |
     begin = held or wanted or next_open_day(today)
     last = None if options.days is None else nth_day(first or begin, options.days)
     if last is not None and begin > last:
-        raise StartError(f"the {options.days} days of the state folder {options.state} ended on {last}")
+        raise StartError(f"--days {options.days}: the state folder {options.state} played its last day on {last}")
     return GeneratedDays(options.generate, options.stocks, last, first or begin), begin
 
 
