@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 
+import msgspec
 import pytest
 
-from kquant.exchange.market import MarketDay, Print, generate, scripted
+from kquant.exchange.market import DayStats, MarketDay, Print, generate, scripted
+from kquant.exchange.market.after import draw_after_hours
 from kquant.exchange.market.grid import daily_limits, tick_size
 from tests.exchange_market.days import all_prints, fold, small_day
 
 DAY = small_day()
-CLOSE = DAY.close_second
+OPEN, CLOSE = DAY.open_second, DAY.close_second
 LATER = CLOSE + 600, CLOSE + 1_800, CLOSE + 16_200
 BUSY = [row.code for row in DAY.rank_volume(CLOSE + 200, "ALL", 60)]
 
@@ -54,6 +56,22 @@ def test_the_after_market_trades_thinly_on_the_grid_inside_limits_around_the_clo
         for second in (LATER[1] + 600, LATER[2] - 1):
             assert DAY.segment_stats(code, second) == fold(one for one in prints if one.second <= second)
     assert traded > len(BUSY) // 2
+
+
+@pytest.mark.parametrize("close", [13_000, 7_000])
+def test_limits_of_the_evening_are_around_the_close_and_not_the_mornings_base(close: int) -> None:
+    stock = msgspec.structs.replace(DAY.by_code[BUSY[0]], base=10_000, upper=13_000, lower=7_000)
+    totals = DayStats(10_000, 13_000, 7_000, close, 50_000_000, 1, OPEN, OPEN, OPEN, 0, 0, 0, 0)
+    prints = [
+        one
+        for seed in range(8)
+        for tape in [draw_after_hours(stock, totals, DAY.hours, seed).after]
+        for second in tape.seconds
+        for one in tape.prints(second)
+    ]
+    upper, lower = daily_limits(close)
+    assert all(lower <= one.price <= upper for one in prints)
+    assert any(not 7_000 <= one.price <= 13_000 for one in prints)
 
 
 def test_the_regular_days_totals_and_rankings_stay_the_regular_days() -> None:

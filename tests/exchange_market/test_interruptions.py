@@ -5,9 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from itertools import pairwise
 
+import msgspec
 import pytest
 
-from kquant.exchange.market import Interruption, MarketDay, Print, generate
+from kquant.exchange.market import Interruption, MarketDay, Print, Stock, generate
+from kquant.exchange.market.bars import Bars
+from kquant.exchange.market.grid import daily_limits
+from kquant.exchange.market.interrupt import interrupt
+from kquant.exchange.market.sessions import hours_of
 from tests.exchange_market.days import DAY as DATE
 from tests.exchange_market.days import SEED, all_prints, fold
 
@@ -87,6 +92,69 @@ def test_prints_are_held_and_execute_at_one_price_at_the_end(code: str, one: Int
     assert 0 < expected.qty <= sum(each.qty for each in DAY.prints(code, one.end) if each.side == 3)
     assert DAY.indicative(code, one.end) == (0, 0)
     assert (DAY.indicative(code, one.start - 1) == (0, 0)) == (OPEN + 30 < one.start < CLOSE)
+
+
+BASE = 100_000
+HOURS = hours_of(DATE, 32_400, 55_800)
+
+
+def _flat_day(*, kospi200: bool, changes: dict[int, tuple[int, int, int, int]]) -> tuple[list[Stock], Bars]:
+    """One stock that trades at its base every minute but for the bars given (open, high, low, close by slot)."""
+    upper, lower = daily_limits(BASE)
+    stock = msgspec.structs.replace(SUBJECT[0], base=BASE, upper=upper, lower=lower, kospi200=kospi200)
+    bars = Bars.empty(1, 391)
+    for slot in [*range(380), 390]:
+        prices = changes.get(slot, (BASE,) * 4)
+        for column, price in zip((bars.open, bars.high, bars.low, bars.close), prices, strict=True):
+            column[0, slot] = price
+        bars.volume[0, slot] = 100
+    bars.auction[0, [0, 390]] = True
+    return [stock], bars
+
+
+@pytest.mark.parametrize(
+    ("kospi200", "slot", "prices", "kind"),
+    [
+        (True, 60, (100_000, 102_900, 100_000, 100_000), None),
+        (True, 60, (100_000, 103_000, 100_000, 100_000), "dynamic"),
+        (True, 60, (100_000, 100_000, 97_000, 97_000), "dynamic"),
+        (True, 60, (97_000, 97_000, 97_000, 97_000), "dynamic"),
+        (True, 60, (97_100, 97_100, 97_100, 97_100), None),
+        (False, 60, (100_000, 105_900, 100_000, 100_000), None),
+        (False, 60, (100_000, 106_000, 100_000, 100_000), "dynamic"),
+        (False, 60, (100_000, 103_000, 97_000, 103_000), "dynamic"),
+        (False, 60, (110_000, 110_000, 110_000, 110_000), "static"),
+        (False, 0, (109_900, 109_900, 109_900, 109_900), None),
+        (False, 0, (110_000, 110_000, 110_000, 110_000), "static"),
+        (False, 0, (90_000, 90_000, 90_000, 90_000), "static"),
+        (True, 390, (101_900, 101_900, 101_900, 101_900), None),
+        (True, 390, (102_000, 102_000, 102_000, 102_000), "dynamic"),
+        (False, 390, (103_900, 103_900, 103_900, 103_900), None),
+        (False, 390, (96_000, 96_000, 96_000, 96_000), "dynamic"),
+    ],
+)
+def test_limits_trip_where_the_rules_say(
+    kospi200: bool, slot: int, prices: tuple[int, int, int, int], kind: str | None
+) -> None:
+    """kis-protocol 5.4: 3 % and 6 %, 2 % and 4 % in the closing auction, 10 % from the static reference."""
+    # The price stays where that minute took it, so that nothing else trips (but a gap of the minute after it).
+    after = {} if slot in {0, 390} or prices[3] == BASE else dict.fromkeys(range(slot + 1, 391), (prices[3],) * 4)
+    if slot == 0:
+        after = dict.fromkeys(range(1, 391), (prices[3],) * 4)
+    stocks, bars = _flat_day(kospi200=kospi200, changes={**after, slot: prices})
+    found = interrupt(bars, stocks, 1, HOURS).get(stocks[0].code, ())
+    assert [one.kind for one in found] == ([kind] if kind else [])
+    assert int(bars.volume.sum()) == 381 * 100
+    for one in found:
+        at = min((one.start - OPEN) // 60, 390)
+        assert at == slot
+
+
+def test_what_is_interrupted_at_the_end_executes_at_the_close() -> None:
+    stocks, bars = _flat_day(kospi200=False, changes={379: (106_000,) * 4, 390: (103_000,) * 4})
+    (one,) = interrupt(bars, stocks, 1, HOURS)[stocks[0].code]
+    assert (one.kind, one.end, one.result) == ("dynamic", CLOSE - 600, 0)
+    assert (int(bars.volume[0, 379]), int(bars.volume[0, 390])) == (0, 200)
 
 
 def test_totals_and_rankings_follow_the_rewritten_prints() -> None:

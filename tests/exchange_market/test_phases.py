@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kquant.exchange.market import MarketDay, generate
+from kquant.exchange.market.grid import tick_size
 from kquant.exchange.market.quotes import prev_volume_at
 from kquant.exchange.market.sessions import hours_of, regular_hours, segment_at
 from tests.exchange_market.days import DAY as DATE
@@ -101,6 +102,18 @@ def test_expected_prices_are_told_in_calls_only() -> None:
     quantities = [DAY.indicative(PLAIN, second).qty for second in range(OPEN - 1_800, OPEN, 60)]
     assert quantities == sorted(quantities)
     assert len({DAY.indicative(PLAIN, second).price for second in range(OPEN - 1_800, OPEN, 20)}) > 3
+
+
+def test_the_last_seconds_of_a_call_leave_a_tick_of_doubt() -> None:
+    """kis-protocol 5.1: which second of the random end is the last one nobody can tell."""
+    away = []
+    for code in [row.code for row in DAY.rank_volume(CLOSE + 200, "ALL", 40)]:
+        closing = all_prints(DAY, code)[-1]
+        if DAY.interruptions(code) or closing.second < CLOSE:
+            continue
+        tick = tick_size(closing.price, etp=DAY.by_code[code].etp)
+        away += [abs(DAY.indicative(code, at).price - closing.price) // tick for at in range(CLOSE - 9, closing.second)]
+    assert set(away) == {0, 1}
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ class MarketDay:
             raise MarketFileError(f"market day {day}: a stock code occurs twice")
         check_bars(bars, tuple(s.code for s in self.stocks), f"market day {day}")
         self.hours = hours_of(day, open_second, close_second)
+        self._session_over = self.hours.post_close_from
         self.phases = Phases(self.hours, self.stocks, bars, seed, interruptions)
         self._row = {stock.code: i for i, stock in enumerate(self.stocks)}
         self._tape = lru_cache(maxsize=TAPES_KEPT)(self._draw)
@@ -110,7 +111,7 @@ class MarketDay:
         interruption holds them; nothing prints in a call auction, a volatility interruption or a halt. A generated
         day trades on after its close (`after`); of an imported one nothing is known then.
         """
-        if second >= self.hours.post_close_from:
+        if second >= self._session_over:
             return self._tape_after(code, second).prints(second)
         return self._tape(code).prints(second)
 
@@ -120,11 +121,13 @@ class MarketDay:
 
     def quote(self, code: str, second: int) -> Quote:
         """Best bid and ask at the end of *second*; zeros where nothing rests (or the stock is halted)."""
-        phase = self.status(code, second).phase
+        phase = self.phases.status(code, second).phase
+        if phase == "continuous":
+            return quotes.quote(self._quoted(code), self._tape(code), second, NOTHING_EXPECTED)
         if second < self.hours.opening_from or phase == "halted":
             return quotes.NO_QUOTE
         if phase != "after":
-            moment = min(second, self.hours.post_close_from)
+            moment = min(second, self._session_over)
             return quotes.quote(self._quoted(code), self._tape(code), moment, self.indicative(code, second))
         later = self._after(code)
         if later is NO_AFTER_HOURS:
@@ -134,9 +137,11 @@ class MarketDay:
     def book(self, code: str, second: int) -> Book:
         """Ten levels each way on the tick grid; its first levels are `quote`."""
         quote = self.quote(code, second)
+        if second < self._session_over:
+            return quotes.book(self._quoted(code), quote, second)
         if quote != quotes.NO_QUOTE and self.status(code, second).phase == "after":
             return quotes.book(self._quoted_after(code), quote, second)
-        return quotes.book(self._quoted(code), quote, min(second, self.hours.post_close_from))
+        return quotes.book(self._quoted(code), quote, self._session_over)
 
     def indicative(self, code: str, second: int) -> Indicative:
         """Expected price and quantity while a call auction or an interruption collects orders for a match."""

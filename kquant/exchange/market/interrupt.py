@@ -60,12 +60,15 @@ def _candidates(bars: Bars, stocks: Sequence[Stock], swept: Flags, hours: Hours)
     high = bars.high.max(axis=1)
     low = np.where(bars.volume > 0, bars.low, np.iinfo(np.int64).max).min(axis=1)
     static = (high * 10 >= first * 11) | (low * 10 <= first * 9) | (abs(first - base) * 10 >= base)
-    # Without a quiet minute every minute opens where the last one closed; across quiet ones a price can jump.
+    opens, before = bars.open[:, 1:], bars.close[:, :-1]
+    jumps = ((abs(opens - before) * WHOLE >= before * DYNAMIC_CLOSING_LARGE_BP) & (opens > 0) & (before > 0)).any(
+        axis=1
+    )
     quiet = (bars.volume[:, : (hours.closing_from - hours.open) // 60] == 0).any(axis=1)
     wide = (high - low) * WHOLE >= low * DYNAMIC_CLOSING_LARGE_BP
     last = bars.close[:, (hours.closing_from - hours.open) // 60 - 1]
     close = bars.close[:, -1]
-    jumps = (close > 0) & (last > 0) & (abs(close - last) * WHOLE >= last * DYNAMIC_CLOSING_LARGE_BP)
+    jumps |= (close > 0) & (last > 0) & (abs(close - last) * WHOLE >= last * DYNAMIC_CLOSING_LARGE_BP)
     rows: Ints = np.flatnonzero(free & (high > 0) & (static | swept.any(axis=1) | (quiet & wide) | jumps))
     return rows
 
