@@ -40,7 +40,7 @@ class Judge:
 
     def judge(self, text: str) -> list[dict[str, object]]:
         """Return the frame's records by field name; raise NotAFrameError if anything is wrong with it."""
-        parts = text.split("|", 3)
+        parts = text.split("|")
         if len(parts) != 4:
             raise NotAFrameError("four parts")
         flag, tr_id, count, payload = parts

@@ -102,3 +102,10 @@ def test_a_count_that_does_not_divide_the_fields_is_refused(frame):
     for count in ("003", "-01", "000", "x", ""):
         with pytest.raises(FeedFormatError):
             wire.decode(f"{head}|{tr_id}|{count}|{payload}")
+
+
+@pytest.mark.parametrize("frame", PRINTED)
+def test_a_second_frame_run_into_the_first_is_refused_whole_kis_protocol_2_4(frame):
+    for text in (frame + frame, f"{frame}|", f"{frame}^a|b"):
+        with pytest.raises(FeedFormatError):
+            wire.decode(text)

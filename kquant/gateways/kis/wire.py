@@ -39,7 +39,7 @@ def read(text: str) -> Frame:
         # Only a halt's reason is free text.
         if ("_" in text or not text.isascii()) and CHANNELS.get(text[2:10]) != "status":
             raise FeedFormatError(f"not a data frame: {text[:40]!r} holds what no field may hold")
-        flag, tr_id, count_text, payload = text.split("|", 3)
+        flag, tr_id, count_text, payload = text.split("|")  # a fifth part is a second frame run into this one
         count = int(count_text)
         fields = payload.split("^") if " " not in payload else [field.strip(" ") for field in payload.split("^")]
         width, rest = divmod(len(fields), count)
