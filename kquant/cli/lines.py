@@ -7,6 +7,7 @@ the first call, and what KIS itself says of the keys before the first day.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import date
 from pathlib import Path
@@ -82,6 +83,7 @@ class Lines:
     ) -> RestClient:
         since = issued_on(keys) or (date.fromisoformat(broker.key_since) if broker.key_since else None)
         limit = limit_for(broker, environment, today, since)
+        clock, stepped = self._clock, isinstance(self._clock, SteppedClock)
         return RestClient(
             hosts.rest_url,
             Secrets(keys.app_key, keys.app_secret),
@@ -93,7 +95,9 @@ class Lines:
             token_file=token_file,
             environment=environment,
             advice=DATA_ADVICE,
-            jitter=no_jitter if isinstance(self._clock, SteppedClock) else some_jitter,
+            jitter=no_jitter if stepped else some_jitter,
+            # Tokens age by the clock the exchange counts by: where time is stepped, that is the market's.
+            wall=(lambda: clock.now() / SECOND_US) if stepped else time.time,
         )
 
     async def start(self) -> None:

@@ -59,8 +59,9 @@ class Ports:
     """Serves one exchange.
 
     speed None: stepped through the admin port; else market seconds per wall second.   about: what the admin port says
-    of a day's market.   shift_us: market time is the wall's plus this, whatever the wall does; None: it goes on from
-    where it is.
+    of a day's market.   wall: epoch seconds that tokens and limits count by; left out it is the machine's, or market time
+    where that is stepped and a minute may pass in a blink.   shift_us: market time is the wall's plus this, whatever the
+    wall does; None: it goes on from where it is.
     """
 
     def __init__(
@@ -69,14 +70,15 @@ class Ports:
         speed: float | None,
         about: Callable[[Market], dict[str, Any]] = lambda _: {},
         *,
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float] | None = None,
         shift_us: int | None = None,
         faults: FaultBook | None = None,
     ) -> None:
         self.exchange = exchange
         self.speed = speed
         self.about = about
-        self.wall = wall
+        self.wall = wall or (time.time if speed is not None else lambda: exchange.now_us / US)
+        self._patience = wall or time.time  # a client answers in its own time, however far a step reaches
         self._shift_us = shift_us
         self.faults = FaultBook() if faults is None else faults
         self.sockets: dict[WsSession, tuple[Service, KisConnection]] = {}
@@ -301,7 +303,7 @@ class Ports:
             for session, (service, line) in self.sockets.items():
                 if (service.environment, session.number) == (environment, number):
                     line.send_text(text)
-        now, wall = self.exchange.now_us // US, self.wall()
+        now, wall = self.exchange.now_us // US, self._patience()
         for session, (_, line) in list(self.sockets.items()):
             if session.unanswered == 0:
                 self._asked.pop(session, None)
