@@ -139,6 +139,17 @@ def test_each_service_issues_its_own_tokens(client: Client) -> None:
 
 def test_a_limit_counts_whole_seconds_of_the_wall() -> None:
     limit = CallLimit(2)
-    assert [limit.allow(at) for at in (10.0, 10.4, 10.9, 11.0, 11.5, 11.9, 12.5)] == [
-        True, True, False, True, True, False, True,
+    over = "EGW00201"
+    assert [limit.refuse(at, ledger=False) for at in (10.0, 10.4, 10.9, 11.0, 11.5, 11.9, 12.5)] == [
+        None, None, over, None, None, over, None,
     ]  # fmt: skip
+
+
+def test_the_ledger_has_a_limit_of_its_own_below_the_gateways() -> None:
+    """kis-protocol 1.8: EGW00201 at the gateway, EGW00215 at the ledger."""
+    limit = CallLimit(4, 1)
+    asked = [True, False, True, False, True]
+    assert [limit.refuse(10.0, ledger=ledger) for ledger in asked] == [None, None, "EGW00215", None, "EGW00201"]
+    limit.step()
+    assert limit.refuse(10.1, ledger=True) is None
+    assert limit.refuse(10.2, ledger=True) == "EGW00215"

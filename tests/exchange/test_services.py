@@ -82,13 +82,13 @@ def test_a_trading_tr_goes_by_its_own_id_on_each_service(client: Client) -> None
 
 
 def test_the_paper_service_answers_one_call_a_second_and_the_real_one_eighteen(client: Client) -> None:
-    """kis-protocol 1.8: EGW00201 at the gateway, EGW00215 for account TRs, HTTP 500 both."""
+    """kis-protocol 1.8: EGW00201 at the gateway, whatever is asked, as HTTP 500."""
     headers = client.headers("FHKST01010100")
     assert call(client, "/quotations/inquire-price", headers, PRICE)[0] == 200
     status, body = call(client, "/quotations/inquire-price", headers, PRICE)
     assert (status, body["msg_cd"]) == (500, "EGW00201")
     status, body = call(client, "/trading/inquire-balance", headers | {"tr_id": "VTTC8434R"}, BALANCE | client.cano)
-    assert (status, body["msg_cd"]) == (500, "EGW00215")
+    assert (status, body["msg_cd"]) == (500, "EGW00201")
     client.see("real")
     headers = client.headers("FHKST01010100")
     found = [call(client, "/quotations/inquire-price", headers, PRICE)[0] for _ in range(19)]

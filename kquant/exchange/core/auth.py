@@ -91,20 +91,30 @@ def _text(data: bytes) -> str:
 
 
 class CallLimit:
-    """At most so many calls a second. `step` is called when market time moves under a stepped clock."""
+    """At most so many calls a second, and of them so many that reach the ledger behind the gateway (None: no more of a limit).
 
-    def __init__(self, per_second: int) -> None:
+    `step` is called when market time moves under a stepped clock. Source: kis-protocol 1.8.
+    """
+
+    def __init__(self, per_second: int, ledger_per_second: int | None = None) -> None:
         self._per_second = per_second
+        self._ledger_per_second = ledger_per_second
         self._count = 0
+        self._ledger = 0
         self._since = float("-inf")
 
     def step(self) -> None:
         """Market time moved: a new second begins."""
-        self._count = 0
+        self._count = self._ledger = 0
 
-    def allow(self, wall: float) -> bool:
-        """Count one call at *wall* and return whether it is within the limit."""
+    def refuse(self, wall: float, *, ledger: bool) -> str | None:
+        """Count one call at *wall* and return the code it is refused with, None within the limits."""
         if wall - self._since >= 1.0 or wall < self._since:
-            self._since, self._count = wall, 0
+            self._since, self._count, self._ledger = wall, 0, 0
         self._count += 1
-        return self._count <= self._per_second
+        if self._count > self._per_second:
+            return "EGW00201"
+        self._ledger += ledger
+        if ledger and self._ledger_per_second is not None and self._ledger > self._ledger_per_second:
+            return "EGW00215"
+        return None

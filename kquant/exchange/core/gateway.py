@@ -144,9 +144,9 @@ class Gateway:
             raise gateway_error("EGW00202")
         self._check_caller(request, wall)
         self._check_tr(route, headers.get("tr_id", ""))
-        if not self.limit.allow(wall):
-            # The ledger behind the gateway counts its own calls: account, order and balance TRs are refused there.
-            raise gateway_error("EGW00215" if "/trading/" in request.path else "EGW00201")
+        refused = self.limit.refuse(wall, ledger="/trading/" in request.path)
+        if refused is not None:
+            raise gateway_error(refused)
         if route.method == "POST":
             if not request.body:
                 raise RestError(200, "2", "OPSQ9995", "ERROR : INPUT BODY NOT FOUND")

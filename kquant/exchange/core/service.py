@@ -66,7 +66,7 @@ class Service:
         self.office = TokenOffice(
             credentials, app_key=options.app_key, app_secret=options.app_secret, salt=options.salt
         )
-        self.limit = CallLimit(options.calls_per_second)
+        self.limit = CallLimit(options.calls_per_second, options.ledger_calls_per_second)
         self.gateway = Gateway(environment, self.office, self.limit, master=master, commit=self.commit)
         self.hub = SessionHub(
             environment,

@@ -29,6 +29,8 @@ class ServiceOptions(Struct, frozen=True, kw_only=True):
     holding_value: int = 5_000_000
     share_bp: int = SHARE_BP
     calls_per_second: int = CALLS_PER_SECOND["real"]
+    ledger_calls_per_second: int | None = None
+    """Of them, calls of account, order and balance TRs; KIS does not say how many its ledger takes."""
     linger_s: int = 0
     """Seconds of market time for which an app key stays taken after its session was lost."""
     latency_s: int = 0

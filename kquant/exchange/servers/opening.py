@@ -139,6 +139,7 @@ def _service_options(options: argparse.Namespace, environment: Environment, call
         cash=options.cash,
         holdings=options.holdings,
         calls_per_second=options.limits.get(environment, calls),
+        ledger_calls_per_second=options.ledger_limits.get(environment),
         linger_s=options.linger,
         latency_s=options.latency,
         list_lag_s=options.list_lag,

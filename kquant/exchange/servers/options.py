@@ -127,6 +127,13 @@ def _add_accounts(parser: argparse.ArgumentParser) -> None:
         metavar="real=N,paper=N",
         help="REST calls a second; default: the layout's",
     )
+    parser.add_argument(
+        "--ledger-limits",
+        type=_limits,
+        default={},
+        metavar="real=N,paper=N",
+        help="of them, calls of accounts and orders, refused as EGW00215 above; default: no limit of their own",
+    )
     parser.add_argument("--linger", type=int, default=30, help="market seconds an app key stays taken after a loss")
     parser.add_argument("--list-lag", type=int, default=2, help="market seconds until an order is in the daily list")
     parser.add_argument("--latency", type=int, default=0, help="market seconds an order needs to the exchange")
