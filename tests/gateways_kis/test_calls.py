@@ -248,6 +248,28 @@ async def test_orders_live_the_same_life_on_both_services(tmp_path, environment)
         assert (still[number].original_order_no, still[number].price) == (placed[1], up)
 
 
+async def test_in_the_after_market_a_limit_order_is_of_its_own_type_kis_protocol_4_9(tmp_path):
+    async with look_alike(tmp_path) as there:
+        there.at(16, 30)
+        trading, one = await there.trading("real"), stock()
+        price = Krw(market().stats(one.code, 15 * 3_600 + 1_799).last)
+
+        async def place(*, after_market: bool) -> None:
+            await trading.place(
+                one.code, "buy", "limit", Shares(1), price, timeout_seconds=5, gate=lambda: None,
+                after_market=after_market,
+            )  # fmt: skip
+
+        with pytest.raises(KisRefused):  # type 00 is the regular session's
+            await place(after_market=False)
+        await place(after_market=True)
+        assert [row.kind for row in await trading.executions("20261120")] == ["limit"]
+        with pytest.raises(ValueError, match="no market orders"):
+            await trading.place(
+                one.code, "buy", "market", Shares(1), Krw(0), timeout_seconds=5, gate=lambda: None, after_market=True
+            )
+
+
 @pytest.mark.parametrize("environment", ["real", "paper"])
 async def test_what_may_be_bought_and_sold_is_told_on_both_services(tmp_path, environment):
     """kis-protocol 4.5: nrcvb_* is without credit; a market order reckons with the upper limit."""

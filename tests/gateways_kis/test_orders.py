@@ -24,7 +24,9 @@ class FakeCalls:
         self.posts = 0
         self.durable_before_post = True
 
-    async def place(self, code, side, kind, qty, price, *, timeout_seconds, gate):
+    has_after_market = True
+
+    async def place(self, code, side, kind, qty, price, *, timeout_seconds, gate, after_market):
         return self._post(gate, "order.send_started")
 
     async def cancel(self, order_no, branch, *, timeout_seconds, gate):

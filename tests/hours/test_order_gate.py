@@ -20,14 +20,17 @@ from tests.hours.tables import EXAM, LATE_OPEN, NORMAL, TABLES
 
 
 class Calls:
-    """Asks the gate as the real calls do, then loses the answer. posts: how many got past the gate."""
+    """Asks the gate as the real calls do, then loses the answer. posts: how many got past the gate; after: of what kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, real: bool = True) -> None:
         self.posts = 0
+        self.after: list[bool] = []
+        self.has_after_market = real
 
-    async def place(self, *order: Any, gate: Callable[[], None], **more: Any) -> None:
+    async def place(self, *order: Any, gate: Callable[[], None], after_market: bool, **more: Any) -> None:
         gate()
         self.posts += 1
+        self.after.append(after_market)
         raise TimeoutError
 
 
@@ -36,11 +39,13 @@ class Open:
         return False
 
 
-async def outcome(day: date, at: time, kind: OrderKind, follow: Follow) -> tuple[int, str | None]:
+async def outcome(
+    day: date, at: time, kind: OrderKind, follow: Follow, calls: Calls | None = None
+) -> tuple[int, str | None]:
     """Return how many posts left and why the order was blocked, None if it was not."""
     now = from_kst(day, at)
     clock = SteppedClock(now)
-    journal, calls = MemoryJournal(clock.now), Calls()
+    journal, calls = MemoryJournal(clock.now), calls or Calls()
     gateway = OrderGateway(
         journal,
         calls,  # type: ignore[arg-type]
@@ -97,3 +102,15 @@ async def test_orders_leave_in_sessions_that_take_them_and_market_orders_never_i
     day: date, at: time, kind: OrderKind, follow: Follow, expected: tuple[int, str | None]
 ) -> None:
     assert await outcome(day, at, kind, follow) == expected
+
+
+async def test_only_in_the_after_market_is_an_order_one_of_the_after_market_kis_protocol_4_9() -> None:
+    calls = Calls()
+    for at in (time(8, 30), time(15, 29, 59), time(16, 0), time(19, 59, 59)):
+        assert await outcome(NORMAL, at, "limit", "krx", calls)
+    assert calls.after == [False, False, True, True]
+
+
+async def test_paper_has_no_after_market_kis_protocol_4_9() -> None:
+    assert await outcome(NORMAL, time(16, 0), "limit", "krx", Calls(real=False)) == BLOCKED
+    assert await outcome(NORMAL, time(15, 29), "limit", "krx", Calls(real=False)) == LEAVES

@@ -153,16 +153,25 @@ class OrderGateway(FollowingGateway):
         if not self._hours.sessions:
             return self._hours.open_at - OPEN_EARLY_US <= now < self._hours.close_at
         session = order_session(self._hours, now, self._followed)
-        # The after-market takes no market orders (kis-protocol 5.1).
-        return session is not None and (kind != "market" or session.name in REGULAR)
+        if session is None or session.name in REGULAR:
+            return session is not None
+        # The after-market takes no market orders, and paper has none of it (kis-protocol 4.9, 5.1).
+        return kind == "limit" and self._calls.has_after_market
+
+    def _in_after_market(self) -> bool:
+        session = order_session(self._hours, self._clock.now(), self._followed)
+        return session is not None and session.name not in REGULAR
 
     async def _post(self, intent: OrderIntended) -> Event:
         number = intent.intent
         leaving = False
+        after_market = self._in_after_market()
 
         def gate() -> None:
             nonlocal leaving
             stopped = self._last_gate(intent)
+            if stopped is None and self._in_after_market() != after_market:
+                stopped = OrderBlocked(intent=number, why="session")
             if stopped is not None:
                 raise _Stopped(stopped)
             leaving = True
@@ -177,6 +186,7 @@ class OrderGateway(FollowingGateway):
                     intent.price,
                     timeout_seconds=self._timeout_seconds,
                     gate=gate,
+                    after_market=after_market,
                 )
             order_no, branch, time = _placed(answer)
         except _Stopped as stopped:

@@ -16,6 +16,7 @@ class KisCalls:
 
     def __init__(self, client: TradingClient, account: str, data: DataCalls | None = None, *, hts_id: str = "") -> None:
         trading = TradingCalls(client, account)
+        self.has_after_market = client.environment == "real"  # paper takes the types 00 to 04 only (kis-protocol 4.9)
         self.trading = trading
         self.data = data if data is not None else DataCalls(ReadOnlyClient(client.line), hts_id)
         self.gainers, self.volumes = self.data.gainers, self.data.volumes

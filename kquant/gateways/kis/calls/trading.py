@@ -31,7 +31,9 @@ from kquant.gateways.kis.rest import TradingClient
 from kquant.values import Krw, OrderKind, Shares, Side, Symbol, to_kst
 
 KINDS: Final[dict[OrderKind, str]] = {"limit": "00", "market": "01"}
-KIND_OF: Final[dict[str, OrderKind]] = {code: kind for kind, code in KINDS.items()}
+AFTER_MARKET_LIMIT: Final = "41"
+"""A limit order in KRX's after-market, which takes the types 41 to 47 and no others (kis-protocol 4.9, 5.1)."""
+KIND_OF: Final[dict[str, OrderKind]] = {code: kind for kind, code in KINDS.items()} | {AFTER_MARKET_LIMIT: "limit"}
 SIDES: Final[dict[str, Side]] = {"01": "sell", "02": "buy"}
 VENUE: Final = "KRX"
 
@@ -163,12 +165,13 @@ class TradingCalls:
         *,
         timeout_seconds: int,
         gate: Callable[[], None],
+        after_market: bool = False,
     ) -> Answer:
-        """Send one order: one POST, if *gate* lets it."""
+        """Send one order: one POST, if *gate* lets it. after_market: to KRX's session of that name, limit orders only."""
         body = {
             **self._account(),
             "PDNO": code,
-            "ORD_DVSN": KINDS[kind],
+            "ORD_DVSN": _division(kind, after_market=after_market),
             "ORD_QTY": str(qty),
             "ORD_UNPR": str(price if kind == "limit" else 0),
             "EXCG_ID_DVSN_CD": VENUE,
@@ -191,10 +194,11 @@ class TradingCalls:
         *,
         timeout_seconds: int,
         gate: Callable[[], None],
+        after_market: bool = False,
     ) -> Answer:
         """Give all that is left of an order another price or kind: one POST, if *gate* lets it. Its number changes."""
         change = {
-            "ORD_DVSN": KINDS[kind],
+            "ORD_DVSN": _division(kind, after_market=after_market),
             "RVSE_CNCL_DVSN_CD": "01",
             "ORD_QTY": "0",
             "ORD_UNPR": str(price if kind == "limit" else 0),
@@ -216,6 +220,15 @@ class TradingCalls:
 
     def _account(self) -> dict[str, str]:
         return {"CANO": self._number, "ACNT_PRDT_CD": self._product}
+
+
+def _division(kind: OrderKind, *, after_market: bool) -> str:
+    """Return the ORD_DVSN. Raises ValueError for a market order in the after-market, which has none."""
+    if not after_market:
+        return KINDS[kind]
+    if kind != "limit":
+        raise ValueError(f"the after-market takes no {kind} orders")
+    return AFTER_MARKET_LIMIT
 
 
 def _check_sum(sums: Row, name: str, listed: int, rounding: int) -> None:
