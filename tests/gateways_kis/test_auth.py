@@ -11,7 +11,7 @@ import pytest
 
 from kquant.exchange.core.auth import Credentials, TokenOffice
 from kquant.gateways.kis.auth import Auth, Secrets
-from kquant.gateways.kis.errors import KisRefused, TokenTooSoon
+from kquant.gateways.kis.errors import KisRefused, KisUnreadable, TokenTooSoon
 
 HOUR = 3_600.0
 START = 1_800_000_000.0
@@ -190,3 +190,72 @@ async def test_nothing_of_a_token_or_secret_shows_in_a_repr(office, tmp_path):
     key = await auth.approval_key()
     shown = f"{auth!r} {vars(auth)!r} {SECRETS!r}"
     assert all(secret not in shown for secret in (token, key, SECRETS.app_secret, SECRETS.app_key))
+
+
+@pytest.mark.parametrize("left", [1_800.0, 21.0])
+async def test_a_token_that_still_lives_is_used_while_its_renewal_fails_reliability_d16(office, tmp_path, left):
+    auth = office.auth(tmp_path)
+    token = await auth.token()
+    office.wall += 24 * HOUR - left
+    office.fail = KisRefused("EGW00133", "once a minute", 403)
+    assert [await auth.token() for _ in range(3)] == [token] * 3
+    assert office.posts.count("/oauth2/tokenP") == 2
+    office.fail = None
+    office.wall += 9
+    assert await auth.token() == token
+    office.wall += 61
+    assert await auth.token() != token
+
+
+async def test_a_token_that_has_ended_or_was_refused_is_not_used_while_its_renewal_fails(office, tmp_path):
+    auth = office.auth(tmp_path)
+    token = await auth.token()
+    office.wall += 23.5 * HOUR
+    office.fail = KisRefused("EGW00002", "trouble", 500)
+    auth.refused(token)
+    with pytest.raises(KisRefused, match="EGW00002"):
+        await auth.token()
+    office.wall += 62
+    with pytest.raises(KisRefused, match="EGW00002"):
+        await auth.token()
+
+
+async def test_a_caller_who_gives_up_does_not_end_the_renewal_for_the_others(office, tmp_path):
+    auth, going, go = office.auth(tmp_path), asyncio.Event(), asyncio.Event()
+    post = office.post
+
+    async def slow(path: str, body: Any) -> dict[str, Any]:
+        going.set()
+        await go.wait()
+        return await post(path, body)
+
+    auth._post = slow
+    impatient = asyncio.create_task(auth.token())
+    await going.wait()
+    patient = asyncio.create_task(auth.token())
+    impatient.cancel()
+    await asyncio.gather(impatient, return_exceptions=True)
+    go.set()
+    assert office.is_good(await patient)
+    assert office.posts == ["/oauth2/tokenP"]
+
+
+@pytest.mark.parametrize("token", ["abc\r\ndef", "abc def", "abc\x00", "토큰"])
+async def test_a_token_that_no_header_can_hold_is_unreadable(office, tmp_path, token):
+    async def post(path: str, body: Any) -> dict[str, Any]:
+        return {"access_token": token, "expires_in": 86_400}
+
+    auth = office.auth(tmp_path)
+    auth._post = post
+    with pytest.raises(KisUnreadable, match="access_token") as caught:
+        await auth.token()
+    assert token.strip() not in str(caught.value)
+
+
+async def test_an_approval_key_outlives_the_days_connection_it_was_given_to_kis_protocol_1_4(office, tmp_path):
+    auth = office.auth(tmp_path)
+    key = await auth.approval_key()
+    office.wall += 7 * HOUR
+    assert await auth.approval_key() == key
+    office.wall += 4 * HOUR
+    assert await auth.approval_key() != key  # 24 h less 11 h would end within a day of 13 h

@@ -3,7 +3,8 @@
 A token lives 24 hours, KIS issues one a minute and sends the account holder a message for each: so it is kept in an
 owner-only file that processes share under a lock, asked for by one caller for all, and only when it is needed: at the
 first call, before the open (`renew_if_due`), and once after KIS has refused it. Expiry is counted from `expires_in` on
-this machine's clock; the local time in the answer says KST and misled others by nine hours.
+this machine's clock; the local time in the answer says KST and misled others by nine hours. A renewal that fails or
+takes its time costs nobody a token that still lives, and no caller who gives up ends it for the others.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 from filelock import FileLock
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kquant.gateways.kis.errors import KisNotSent, KisUnreadable, TokenTooSoon
+from kquant.gateways.kis.errors import KisError, KisNotSent, KisUnreadable, TokenTooSoon
 from kquant.gateways.kis.fields import text_field
 
 MARGIN_SECONDS = 3_600
@@ -31,14 +33,21 @@ GAP_SECONDS = 61
 """KIS issues one token a minute and key."""
 SAME_TOKEN_SECONDS = 6 * 3_600
 """Within this of an issue KIS gives the same token again, so that renewing it is no use."""
-APPROVAL_SECONDS = 23 * 3_600
-"""An approval key lives 24 hours."""
+LIVES_SECONDS = 10
+"""A token with more left is used while its renewal fails or is under way."""
+PATIENCE_SECONDS = 2.0
+"""How long a call with such a token waits for the renewal under way."""
+APPROVAL_SECONDS = 8 * 3_600
+"""An approval key lives 24 hours and is looked at with every registration: an older one could end while a day's
+connection, of up to 13 hours, still registers with it (kis-protocol 1.4)."""
 APPROVAL_GAP_SECONDS = 1.0
 """KIS issues one approval key a second: one younger than this is given again."""
 SAME_AGAIN_SECONDS = 600
 """How long a token stays in use that KIS refuses and gives again: asking each minute would change nothing."""
 LIFETIME_MAX = 10**7
 LOCK_SECONDS = 30.0
+
+log = structlog.get_logger("kquant.kis")
 
 Post = Callable[[str, Mapping[str, str]], Awaitable[dict[str, Any]]]
 """Posts to an oauth path and returns the body, or raises KisError."""
@@ -87,6 +96,7 @@ class Auth:
         self._same_until = 0.0
         """Until when a refused token that KIS gave once more is not asked for again."""
         self._single = asyncio.Lock()
+        self._renewing: asyncio.Task[None] | None = None
         self._approval = _Saved()
         self._approval_single = asyncio.Lock()
         self.issues = 0
@@ -94,10 +104,15 @@ class Auth:
 
     async def token(self) -> str:
         """Return a token that KIS should accept. Raises KisError; TokenTooSoon within a minute of the last request."""
-        async with self._single:
-            if not self._is_good(MARGIN_SECONDS):
-                await self._renew(MARGIN_SECONDS)
-            return self._kept.token
+        if not self._is_good(MARGIN_SECONDS):
+            if self._renewing is None or self._renewing.done():
+                self._renewing = asyncio.create_task(self._renew_alone(), name="token")
+                self._renewing.add_done_callback(self._renewal_ended)
+            if self._lives():
+                await asyncio.wait({self._renewing}, timeout=PATIENCE_SECONDS)
+            else:
+                await asyncio.shield(self._renewing)
+        return self._kept.token
 
     async def renew_if_due(self, before: float) -> bool:
         """Renew a token that would not live until *before* (seconds since 1970), if KIS would give another; True if so.
@@ -146,6 +161,24 @@ class Auth:
         # A refused token stays in use until KIS would give another: then the refusal is the caller's answer.
         return kept.token != self._spoiled or now < max(kept.asked + GAP_SECONDS, self._same_until)
 
+    def _lives(self) -> bool:
+        """Tell whether the token at hand may be used although it is time for another."""
+        kept = self._kept
+        return bool(kept.token) and kept.token != self._spoiled and kept.until - self._wall() > LIVES_SECONDS
+
+    async def _renew_alone(self) -> None:
+        async with self._single:
+            if not self._is_good(MARGIN_SECONDS):
+                await self._renew(MARGIN_SECONDS)
+
+    def _renewal_ended(self, task: asyncio.Task[None]) -> None:
+        """Look at the end even if every caller has gone; one that cost nobody anything is told here and nowhere else."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, KisError):
+            log.error("the token's renewal failed", exc_info=error)
+        elif error is not None and not isinstance(error, TokenTooSoon) and self._lives():
+            log.warning("the token could not be renewed, the one before it is still used", reason=str(error))
+
     def _is_young(self) -> bool:
         return self._is_good(MARGIN_SECONDS) and 0 <= self._wall() - self._kept.issued < SAME_TOKEN_SECONDS
 
@@ -186,6 +219,8 @@ class Auth:
         self.issues += 1
         answer = await self._post("/oauth2/tokenP", self._signed("appsecret"))
         token = text_field(answer, "access_token", secret=True)
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise KisUnreadable("tokenP: access_token holds what no header can")
         lifetime = answer.get("expires_in")
         if not isinstance(lifetime, int) or isinstance(lifetime, bool) or not 0 < lifetime <= LIFETIME_MAX:
             raise KisUnreadable(f"tokenP: expires_in is {lifetime!r:.40}")
