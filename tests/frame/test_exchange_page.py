@@ -42,7 +42,7 @@ def operations() -> set[str]:
     tree = ast.parse(inspect.getsource(Admin))
     [answer] = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef) and one.name == "answer"]
     found = {
-        node.value.value
+        str(node.value.value)
         for node in ast.walk(answer)
         if isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant)
     }
