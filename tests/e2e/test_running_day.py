@@ -17,7 +17,7 @@ from .world import ACCOUNT, AFTERNOON, facts_of, kill, kquant, of, start, watch
 
 pytestmark = pytest.mark.timeout(240)
 
-LATE = tuple(text.replace("14:25", "14:38") for text in AFTERNOON)
+LATE = (*(text.replace("14:25", "14:38") for text in AFTERNOON), "--set", "pipeline.threshold=45")
 
 
 def sent_buys(facts):
