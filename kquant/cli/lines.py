@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 import structlog
 from msgspec import Struct
 
-from kquant.cli.keys import Keys, issued_on
+from kquant.cli.keys import Keys, expiry_warning, issued_on
 from kquant.gateways.clock import Clock, SteppedClock
 from kquant.gateways.kis.auth import Secrets
 from kquant.gateways.kis.calls import DataCalls, KisCalls
 from kquant.gateways.kis.endpoints import Environment
 from kquant.gateways.kis.environment import check_belonging, start_error
 from kquant.gateways.kis.errors import KisError
-from kquant.gateways.kis.limits import limit_for
+from kquant.gateways.kis.limits import Limit, limit_for
 from kquant.gateways.kis.rest import DATA_ADVICE, ReadOnlyClient, RestClient, no_jitter, some_jitter
 from kquant.settings import BrokerSettings
 from kquant.values import SECOND_US, Micros
@@ -65,6 +65,7 @@ class Lines:
         self.keys = keys
         self.reading = reading
         self._clock = clock
+        self._broker = broker
         # Loaded while the main thread still owns the loop: approvals are asked for from the feed's.
         self._loop = asyncio.get_running_loop()
         check_belonging(environment, urls=(hosts.rest_url, hosts.ws_url), key=environment, account=environment)
@@ -81,8 +82,7 @@ class Lines:
     def _client(
         self, broker: BrokerSettings, environment: Environment, hosts: Hosts, keys: Keys, token_file: Path, today: date
     ) -> RestClient:
-        since = issued_on(keys) or (date.fromisoformat(broker.key_since) if broker.key_since else None)
-        limit = limit_for(broker, environment, today, since)
+        limit = _limit(broker, environment, keys, today)
         clock, stepped = self._clock, isinstance(self._clock, SteppedClock)
         return RestClient(
             hosts.rest_url,
@@ -99,6 +99,15 @@ class Lines:
             # Tokens age by the clock the exchange counts by: where time is stepped, that is the market's.
             wall=(lambda: clock.now() / SECOND_US) if stepped else time.time,
         )
+
+    def begin_day(self, day: date) -> tuple[str, ...]:
+        """Go by the budgets in force on *day*; return what to tell a person of the keys. A run outlives dated tables."""
+        self._trading.line.limiter.allow(_limit(self._broker, self.environment, self.keys, day))
+        warnings = [expiry_warning(self.keys, day)]
+        if self._data is not None and self.reading is not None:
+            self._data.line.limiter.allow(_limit(self._broker, "real", self.reading[1], day))
+            warnings.append(expiry_warning(self.reading[1], day))
+        return tuple(one for one in warnings if one is not None)
 
     async def start(self) -> None:
         """Open the connection pools."""
@@ -160,3 +169,8 @@ class Lines:
     async def here(self, work: Coroutine[Any, Any, T]) -> T:
         """Run *work* on the loop the lines live on, and await it on the caller's."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+
+def _limit(broker: BrokerSettings, environment: Environment, keys: Keys, day: date) -> Limit:
+    since = issued_on(keys) or (date.fromisoformat(broker.key_since) if broker.key_since else None)
+    return limit_for(broker, environment, day, since)

@@ -208,11 +208,14 @@ class LiveRun:
 
     async def _opens(self, planned: Planned, lines: Lines) -> DayDecision | None:
         """Ask whether the exchange opens that day, before anything of it is written; None for a day that goes on."""
+        warnings: tuple[str, ...] = ()
         if self._settings.broker.exchange != "embedded":
+            warnings = lines.begin_day(planned.day)
             await lines.renew(self._up_until(planned.hours))
         if begun(planned.folder):
             return None
-        return await check_open(planned.day, self._settings.krx, lines.calls.is_open_day)
+        decision = await check_open(planned.day, self._settings.krx, lines.calls.is_open_day)
+        return structs.replace(decision, alerts=(*decision.alerts, *warnings))
 
     async def _wait(self, door: Door, planned: Planned) -> None:
         """Rest until the day's first hour; a run that comes later starts at once."""

@@ -85,6 +85,10 @@ class Limiter:
         self.refusals = 0
         """Refusals for too many calls, as KIS counted them."""
 
+    def allow(self, limit: Limit) -> None:
+        """Go by another budget from now on, as a new day's."""
+        self._per_second, self._gap_us, self._reserved = limit.per_second, limit.gap_us, limit.reserved
+
     async def take(self, lane: int) -> None:
         """Return when a call of this lane may be made."""
         first = not self._waiting or lane < self._waiting[0][0]
