@@ -177,7 +177,12 @@ def _scanner(event: Event, names: Mapping[Symbol, str]) -> str | None:
         case scanner.RankingsWanted():
             return f"scan {event.cycle} asks for the top {event.limit} by rise and by volume"
         case scanner.RankingsAnswered():
-            return f"rankings for scan {event.cycle}: {len(event.gainers)} risers, {len(event.volumes)} by volume"
+            further = "".join(f", {len(one.rows)} from {one.source}" for one in event.further)
+            missing = f"; missing: {'; '.join(event.missing)}" if event.missing else ""
+            return (
+                f"rankings for scan {event.cycle}: {len(event.gainers)} risers, {len(event.volumes)} by volume"
+                f"{further}{missing}"
+            )
         case scanner.ReadFailed():
             return f"{event.what} failed: {event.reason}"
         case scanner.ReadExpired():

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from kquant.events.day import HaltOrdered, OwnerParked, ResumeOrdered
-from kquant.events.feed import FeedConnected
+from kquant.events.feed import FeedConnected, NoticesConnected
 from kquant.events.orders import (
     CancelWanted,
     EntriesHalted,
@@ -232,10 +232,12 @@ def test_a_notice_asks_for_the_list_at_once() -> None:
     assert world.last(OrderFilled).qty == 5
 
 
-def test_a_reconnected_feed_asks_for_the_list() -> None:
+@pytest.mark.parametrize("again", [FeedConnected(epoch=Epoch(2)), NoticesConnected(line=Epoch(2))])
+def test_a_line_that_is_up_again_asks_for_the_list(again) -> None:
+    """Nothing is replayed after a reconnect: kis-protocol 3.4."""
     world = opened()
     asked = len(world.all(ExecutionsWanted))
-    world.say("feed", FeedConnected(epoch=Epoch(2)))
+    world.say("feed", again)
     assert len(world.all(ExecutionsWanted)) == asked + 1
 
 

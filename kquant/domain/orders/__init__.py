@@ -8,7 +8,7 @@ from kquant.domain.orders.state import Own, evolve
 from kquant.domain.owner import Owner
 from kquant.events.analyzer import ListingAnswered
 from kquant.events.day import AlarmRang, DayOpened, HaltOrdered, JobDue, OwnerParked, ResumeOrdered
-from kquant.events.feed import FeedConnected, NoticeReceived, NoticeUnreadable
+from kquant.events.feed import FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
 from kquant.events.market import BarsClosed, TriggerFired
 from kquant.events.orders import (
     CancelAccepted,
@@ -60,6 +60,7 @@ ORDERS: Owner[Own, Seen] = Owner(
         NoticeReceived,
         NoticeUnreadable,
         FeedConnected,
+        NoticesConnected,
         AlarmRang,
         DayOpened,
         JobDue,

@@ -12,7 +12,7 @@ from kquant.domain.orders.sizing import with_costs
 from kquant.domain.orders.state import POLL, Own
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmRang, AlertRaised, DayOpened, HaltOrdered, JobDue, OwnerParked, ResumeOrdered
-from kquant.events.feed import FeedConnected, NoticeReceived, NoticeUnreadable
+from kquant.events.feed import FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
 from kquant.events.market import TriggerFired
 from kquant.events.orders import (
     CancelAccepted,
@@ -70,8 +70,8 @@ def decide(own: Own, seen: Seen, fact: Recorded, settings: Settings) -> Sequence
             _poll_on(draft)
         case NoticeReceived() | NoticeUnreadable():
             draft.ask("notice")
-        case FeedConnected(epoch=epoch) if epoch > 1 and seen.cash_krw is not None:
-            # Notices missed while the feed was down are never repeated.
+        case FeedConnected(epoch=time) | NoticesConnected(line=time) if time > 1 and seen.cash_krw is not None:
+            # Notices missed while their line was down are never repeated.
             draft.ask("feed reconnected")
         case AlarmRang(alarm=alarm):
             _rang(draft, alarm)

@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Recorded, name_of
 from kquant.events.day import AlarmRang, DayOpened, JobDue
-from kquant.events.feed import FeedConnected, NoticeReceived, NoticeUnreadable
+from kquant.events.feed import FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
 from kquant.events.market import BarsClosed
 from kquant.events.orders import (
     CancelAccepted,
@@ -94,7 +94,7 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
         case AlarmRang(alarm=alarm, due=due):
             final = fact.seq if alarm == "final" else seen.final_seq
             return structs.replace(seen, rang={**seen.rang, alarm: due}, final_seq=final)
-        case NoticeReceived() | NoticeUnreadable() | FeedConnected():
+        case NoticeReceived() | NoticeUnreadable() | FeedConnected() | NoticesConnected():
             return structs.replace(seen, notice_seq=fact.seq)
         case ExecutionsListed():
             return _outcome(seen, fact, is_complete=True)
