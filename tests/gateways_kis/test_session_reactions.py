@@ -7,7 +7,16 @@ import json
 import pytest
 
 from kquant.events.day import AlertRaised
-from kquant.events.feed import FeedConnected, Registered, RegistrationRefused, RegistrationVoid
+from kquant.events.feed import (
+    FeedConnected,
+    NoticeReceived,
+    NoticeUnreadable,
+    Registered,
+    RegistrationExpired,
+    RegistrationRefused,
+    RegistrationVoid,
+)
+from kquant.exchange.core import wire as exchange
 from kquant.gateways.kis.channels import KNOWN_WIDTHS, ON_PAPER, TR_IDS
 from kquant.gateways.kis.control import OPSP
 from kquant.gateways.kis.session import Broken, Data, FeedSession, Report
@@ -226,3 +235,61 @@ def test_the_keys_are_gone_with_the_connection() -> None:
     session.opened(Epoch(2), "approval", Micros(0))
     (unreadable,) = events(session.receive(notice_frame("5000123401")))
     assert "before its keys" in unreadable.reason
+
+
+def test_an_answer_never_lets_a_request_out_that_came_too_late() -> None:
+    session = ready()
+    session.request(register(1, "005930"))
+    session.to_send(Micros(GAP))
+    session.request(register(2, "000660", valid=GAP + 50))
+    session.receive(ack("H0STCNT0", "005930", "OPSP0000"))
+    assert session.to_send(Micros(3 * GAP)) == []
+    assert [type(event) for event in events(session.late(Micros(3 * GAP)))] == [RegistrationExpired]
+    assert session.wake_at() is None
+
+
+def test_an_hts_id_that_the_broker_does_not_take_is_told_at_once_kis_protocol_6_row_1() -> None:
+    session = fresh()
+    session.opened(Epoch(1), "approval", Micros(0))
+    session.to_send(Micros(0))
+    told, broken = session.receive(ack("H0STCNI0", "DEMO01", "OPSP8992"))
+    assert isinstance(told, Report)
+    assert isinstance(told.event, AlertRaised)
+    assert "HTS id" in told.event.text
+    assert isinstance(broken, Broken)
+    session.opened(Epoch(2), "approval", Micros(10))
+    session.to_send(Micros(10))
+    assert [type(one) for one in session.receive(ack("H0STCNI0", "DEMO01", "OPSP8992"))] == [Broken]  # once is enough
+
+
+def test_the_approval_key_stands_in_nothing_that_is_logged_or_recorded_kis_protocol_6_row_25() -> None:
+    session = fresh()
+    session.opened(Epoch(1), "approval-key", Micros(0))
+    session.to_send(Micros(0))
+    refused = ack("H0STCNI0", "DEMO01", "OPSP0011").replace('"text"', '"invalid approval : approval-key"')
+    (broken,) = session.receive(refused)
+    assert broken == Broken("OPSP0011 invalid approval : (hidden)", 5, renew_approval=True)
+
+
+def padded(change: dict[int, str]) -> str:
+    fields = "TESTID01^5000123401^0000117057^^02^0^00^0^005930^0000000003^000070900^100513^0^2^2^06010^000000010^x"
+    cells = [*fields.split("^"), "", "1", "Y", "", "10", "", "name", "000071000"]
+    for place, text in change.items():
+        cells[place] = text
+    return exchange.data_frame("H0STCNI0", [exchange.encrypt("^".join(cells), KEY, IV)], encrypted=True)
+
+
+def test_a_notice_whose_fields_are_padded_is_read_kis_protocol_2_4() -> None:
+    blanks = {1: "5000123401  ", 2: " 117057", 3: "          ", 8: "005930   ", 9: "         3", 16: "10  "}
+    (event,) = events(ready().receive(padded(blanks)))
+    assert isinstance(event, NoticeReceived)
+    assert (event.order_no, event.original_order_no, event.code, event.qty) == ("117057", "", "005930", 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{2: "0000000000"}, {2: ""}, {2: "11705x"}, {3: "12-4"}, {8: ""}, {8: "0059"}, {8: "005 30"}, {8: "삼성전자전자"}],
+)
+def test_a_notice_of_no_order_or_no_stock_is_unreadable_kis_protocol_3_4(change) -> None:
+    (event,) = events(ready().receive(padded(change)))
+    assert isinstance(event, NoticeUnreadable)

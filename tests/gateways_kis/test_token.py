@@ -200,6 +200,24 @@ async def test_no_secret_stands_in_any_error_or_repr(server, client, tmp_path):
     assert all(SECRET not in text and "token-1" not in text for text in seen)
 
 
+async def test_a_broker_that_repeats_our_secrets_has_them_struck_out_reliability_x1(server, client):
+    def echo(request: web.Request) -> web.Response:
+        said = f"no: {request.headers['appsecret']} {request.headers['authorization']}"
+        return web.json_response({"rt_cd": "1", "msg_cd": "EGW00105", "msg1": said}, status=500)
+
+    server.on = echo
+    with pytest.raises(KisRefused, match="EGW00105") as caught:
+        await ask(client)
+    server.token_answer = lambda: web.json_response({"error_code": "EGW00105", "error_description": SECRET}, status=403)
+    client.line.auth.refused("token-1")
+    client.line.auth._kept = msgspec.structs.replace(client.line.auth._kept, asked=0.0)
+    with pytest.raises(KisRefused, match="EGW00105") as at_token:
+        await ask(client)
+    for error in (caught.value, at_token.value):
+        assert "(hidden)" in str(error)
+        assert not any(one in f"{error!r} {error.__cause__!r}" for one in (SECRET, "token-1"))
+
+
 @pytest.mark.parametrize("text", ["", "1e9", "NaN", "-+5", "1_0", "\uff11\uff12", "1.5", "9" * 30, "0x1f", "--1"])
 def test_a_malformed_number_is_named(text):
     with pytest.raises(KisUnreadable, match="stck_prpr"):

@@ -54,7 +54,7 @@ def decode_notices(text: str, keys: Keys) -> tuple[Notice, ...]:
     try:
         flag, tr_id, count_text, payload = text.split("|", 3)
         plain = _decrypt(payload, keys) if flag == "1" else payload
-        fields = plain.split("^")
+        fields = [field.strip(" ") for field in plain.split("^")]
         count = int(count_text)
         width, rest = divmod(len(fields), count)
         if rest or width < NOTICE_WIDTH or tr_id not in NOTICES:
@@ -81,14 +81,28 @@ def _figure(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> str:
+    """Return an order number without its leading zeros."""
+    if _figure(text) == 0:
+        raise ValueError("an order number of zero")
+    return text.lstrip("0")
+
+
+def _code(text: str) -> Symbol:
+    """Return a short code: six characters, or seven of an ETN."""
+    if not (6 <= len(text) <= 7 and text.isascii() and text.isalnum()):
+        raise ValueError("a stock that is no short code")
+    return Symbol(text)
+
+
 def _notice(f: list[str]) -> Notice:
     return Notice(
         account=f[1],
         kind=_kind(f[12], f[13], f[14]),
         request=_REQUESTS[f[5]],
-        order_no=f[2].lstrip("0"),
-        original_order_no=f[3].strip().lstrip("0"),
-        code=Symbol(f[8]),
+        order_no=_number(f[2]),
+        original_order_no=_number(f[3]) if f[3].strip("0") else "",
+        code=_code(f[8]),
         side=_SIDES[f[4]],
         qty=Shares(_figure(f[9])),
         price=Krw(_figure(f[10])),

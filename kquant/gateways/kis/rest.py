@@ -155,7 +155,14 @@ class Line:
                 self.auth.refused(token)
             if error.code in LIMITED:
                 self.limiter.slow_down()
-            raise
+            raise self._without_secrets(error, token) from None
+
+    def _without_secrets(self, error: KisRefused, token: str = "") -> KisRefused:
+        """Return it with what signs our calls struck out of its words, which are logged and recorded."""
+        message = error.message
+        for secret in (self._secrets.app_secret, self._secrets.app_key, token):
+            message = message.replace(secret, "(hidden)") if secret else message
+        return error if message == error.message else KisRefused(error.code, message, error.status)
 
     async def download(self, path: str) -> bytes:
         """Return a file that needs no key."""
@@ -180,7 +187,7 @@ class Line:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise KisUnreachable(f"{path}: {type(error).__name__}") from None
         if status != HTTP_OK or "error_code" in parsed or parsed.get("rt_cd", "0") != "0":
-            raise refusal(parsed, status)
+            raise self._without_secrets(refusal(parsed, status))
         return parsed
 
     def _session(self) -> aiohttp.ClientSession:

@@ -11,6 +11,7 @@ from collections import deque
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlertRaised
@@ -176,7 +177,7 @@ class FeedSession:
         """Take one text frame. What cannot be read is counted in `rejected`, never raised."""
         try:
             if text.startswith("{"):
-                return self._control(text, decode_control(text))
+                return self._control(text, self._without_key(decode_control(text)))
             if is_notice(text):
                 return self._notices(text)
             return self._data(text)
@@ -195,7 +196,8 @@ class FeedSession:
     def to_send(self, at: Micros) -> list[str]:
         """Return the texts to send now; the next queued request joins if its time has come."""
         sendable = self._queue and self._pending is None and self._ready and at >= self._not_before
-        if sendable and not self._needless(self._queue[0]):
+        # What came too late, and what need not be sent, is answered by `late`.
+        if sendable and self._queue[0].valid_until >= at and not self._needless(self._queue[0]):
             request = self._queue.popleft()
             tr_type: Literal["1", "2"] = "1" if request.action == "register" else "2"
             if request.action == "register" and request.key not in self._ticked:
@@ -235,6 +237,12 @@ class FeedSession:
         """Tell whether the broker holds what is to be registered: KIS asks not to send that again (2.5)."""
         return request.action == "register" and request.key in self._active
 
+    def _without_key(self, control: Control) -> Control:
+        """Return it with our approval key struck out of its words, which are logged and recorded."""
+        if not self._approval or self._approval not in control.message:
+            return control
+        return replace(control, message=control.message.replace(self._approval, "(hidden)"))
+
     def _control(self, text: str, control: Control) -> list[Output]:
         if control.tr_id == "PINGPONG":
             self._out.append(text)
@@ -270,8 +278,12 @@ class FeedSession:
 
     def _notice_answered(self, control: Control) -> list[Output]:
         self._pending = None
-        if reaction(control).does not in {"active", "already"} and control.rt_cd != "0":
-            return [_broken(control)]
+        react = reaction(control)
+        if react.does not in {"active", "already"} and control.rt_cd != "0":
+            said = (
+                f"the broker does not take the execution notice, look at the HTS id: {control.msg_cd} {control.message}"
+            )
+            return [*(self._once("notice", said) if react.does == "fix" else []), _broken(control)]
         if self._notice_tr not in self._keys:
             return [Broken("the execution notice was acknowledged without usable keys", RETRY_SECONDS)]
         self._ready = True
