@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from msgspec import Struct
 
-SMALL = ("--generate", "3", "--stocks", "150", "--holdings", "3")
+SMALL = ("--generate", "3", "--stocks", "400", "--holdings", "3")
 """A market that is drawn within a second."""
 READY_S = 60
 
