@@ -57,7 +57,7 @@ class Room:
         self.journal, self.clock, self.tape = journal, clock, tape
         self.fatal: list[str] = []
         self.approvals: list[bool] = []
-        self.approval_errors: list[Exception] = []
+        self.approval_errors: list[BaseException] = []
 
         async def approval(renew: bool) -> str:
             self.approvals.append(renew)
@@ -244,6 +244,34 @@ async def test_a_desk_that_fails_stops_the_run(room):
     def fail() -> None:
         raise RuntimeError("boom")
 
-    with pytest.raises(RuntimeError):
-        await asyncio.wrap_future(room.feed.call(fail))
+    await asyncio.wrap_future(room.feed.call(fail))
     assert any("boom" in reason for reason in room.fatal)
+
+
+async def test_a_feed_whose_line_fails_tells_it_and_leaves_nobody_waiting(room, broker):
+    """What is asked of a feed that ended is over at once: a run that waited for it would never stop."""
+    await registered(room)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("boom")
+
+    room.feed.desk.frame = fail
+    broadcast(broker.sockets, TRADE_47)
+    async with asyncio.timeout(20):
+        while room.feed._thread.is_alive():
+            await asyncio.wrap_future(room.feed.call(lambda: None))
+        await asyncio.wrap_future(room.feed.call(lambda: None))
+    assert any("boom" in reason for reason in room.fatal)
+
+
+async def test_a_feed_whose_work_is_cancelled_by_somebody_tells_it(broker):
+    """An approval is asked for on another loop: if that ends, so does the question, and the line with it."""
+    clock = SteppedClock(kst("15:08:00", "2026-09-14"))
+    made = Room(broker.url, MemoryJournal(clock.now), clock, MemoryTape())
+    made.approval_errors = [asyncio.CancelledError()]
+    await asyncio.to_thread(made.feed.start)
+    async with asyncio.timeout(20):
+        while not made.fatal:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert "ended by itself" in made.fatal[0]
+    await asyncio.to_thread(made.feed.close)

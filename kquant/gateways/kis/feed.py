@@ -7,6 +7,7 @@ kept up stands in `connection.py`, when it may connect in `reconnect.py`, what s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -32,7 +33,7 @@ from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.krx import Venue
 from kquant.market.records import RestPrice
 from kquant.settings import FeedSettings
-from kquant.values import SECOND_US, Epoch, Micros, Seq, Symbol
+from kquant.values import SECOND_US, Epoch, KquantError, Micros, Seq, Symbol
 
 STREAM = "feed"
 LOOK_US = 5 * SECOND_US
@@ -93,6 +94,8 @@ class KisFeed:
         self._epoch = Epoch(0)
         self._appending = 0
         self._over = False
+        self._calls: set[Future[None]] = set()
+        self._calls_lock = threading.Lock()
         self._started = threading.Event()
         self._stop: asyncio.Event
         self._thread = threading.Thread(target=self._main, name="feed", daemon=True)
@@ -115,25 +118,39 @@ class KisFeed:
     def close(self) -> None:
         """Close the socket and end the thread."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+            with contextlib.suppress(RuntimeError):  # it ends by itself just now
+                self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(timeout=15)
             self._over = not self._thread.is_alive()
 
     def call(self, callback: Callable[[], None]) -> Future[None]:
-        """Run *callback* on the feed's thread, as for the desk; the future tells when it has run."""
+        """Run *callback* on the feed's thread, as for the desk; the future tells when it has run.
+
+        A callback that fails, or comes after the feed's end, is no error of the caller's: whoever waits on the future
+        finds the run stopped, because the failure has been told before.
+        """
         done: Future[None] = Future()
 
         def run() -> None:
             try:
                 callback()
             except Exception as error:  # noqa: BLE001  not everyone looks at the future
-                self._on_fatal(f"feed: {error!r}")  # before the future: who waits on it finds the run stopped
-                done.set_exception(error)
-            else:
-                done.set_result(None)
+                self._on_fatal(f"feed: {error!r}")
+            self._ran(done)
 
-        self._loop.call_soon_threadsafe(run)
+        with self._calls_lock:
+            self._calls.add(done)
+        try:
+            self._loop.call_soon_threadsafe(run)
+        except RuntimeError:
+            self._ran(done)
         return done
+
+    def _ran(self, done: Future[None]) -> None:
+        with self._calls_lock:
+            if done in self._calls:
+                self._calls.remove(done)
+                done.set_result(None)
 
     def idle(self) -> bool:
         """Tell whether nothing is under way that does not wait on the clock; a closed feed is idle for good."""
@@ -158,10 +175,12 @@ class KisFeed:
         try:
             asyncio.run(self._run())
         except Exception as error:
-            log.exception("the feed failed")
             self._on_fatal(f"feed: {error!r}")
+            log.exception("the feed failed")
         finally:
             self._started.set()
+            for never_run in list(self._calls):
+                self._ran(never_run)
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -175,6 +194,7 @@ class KisFeed:
         stopping = asyncio.create_task(_wait(self._stop))
         await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
         undo()
+        unseen = not self._stop.is_set()
         failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
         for task in (*tasks, stopping):
             task.cancel()
@@ -184,6 +204,8 @@ class KisFeed:
             await asyncio.sleep(0.001)
         for task in failed:
             task.result()
+        if unseen:
+            raise KquantError("a line of the feed ended by itself")
 
     def _prepare(self) -> list[Coroutine[Any, Any, None]]:
         """Take up what the log leaves, and return what is to run."""
