@@ -181,7 +181,7 @@ CASES = [
     Case("sellable", account(lambda c: c.sellable(held())), {"output": kinds(code="pdno", count="cblc_qty ord_psbl_qty")}),
     Case("open orders", account(lambda c: c.open_orders()), {"output": ORDER_ROW | kinds(count="psbl_qty")}),
     Case("executions", account(lambda c: c.executions("20261120")), {"output1": ORDER_ROW | kinds(
-        text="prdt_name", count="tot_ccld_amt rmn_qty cnc_cfrm_qty rjct_qty"
+        count="tot_ccld_amt rmn_qty cnc_cfrm_qty rjct_qty"
     )}),
 ]  # fmt: skip
 

@@ -169,6 +169,35 @@ async def test_blank_rows_pad_a_multiple_quote_and_a_stranger_is_refused():
         await Scripted(ok(output=[row])).data.prices([Symbol("000660"), Symbol("000661")])
 
 
+BALANCE_SAMPLE = r"""{"ctx_area_fk100":"<padded>","ctx_area_nk100":"<padded>","output1":[{"pdno":"005930","prdt_name":"삼성전자","hldg_qty":"10","ord_psbl_qty":"10","pchs_avg_pric":"70850.0000","pchs_amt":"708500","prpr":"71000","evlu_amt":"710000","evlu_pfls_amt":"1500","evlu_pfls_rt":"0.21"}],"output2":[{"dnca_tot_amt":"10000000","nxdy_excc_amt":"9291400","prvs_rcdl_excc_amt":"9291400","scts_evlu_amt":"710000","tot_evlu_amt":"10001400","nass_amt":"10001400"}],"rt_cd":"0","msg_cd":"20310000","msg1":"모의투자 조회가 완료되었습니다.      "}"""
+ORDERS_SAMPLE = r"""{"output1":[{"ord_dt":"20261123","ord_gno_brno":"00950","odno":"0000117057","orgn_odno":"","sll_buy_dvsn_cd":"02","pdno":"005930","ord_qty":"10","ord_unpr":"71000","ord_tmd":"100512","tot_ccld_qty":"3","avg_prvs":"70900","cncl_yn":"N","tot_ccld_amt":"212700","ord_dvsn_cd":"00","cnc_cfrm_qty":"0","rmn_qty":"7","rjct_qty":"0"}],"output2":{"tot_ord_qty":"10","tot_ccld_qty":"3","tot_ccld_amt":"212700","prsm_tlex_smtl":"0","pchs_avg_pric":"70900.0000"},"rt_cd":"0"}"""
+
+
+async def test_the_sample_answers_of_the_document_are_read_as_they_stand_kis_protocol_4_10():
+    balance = await Scripted(json.loads(BALANCE_SAMPLE)).trading.balance()
+    assert [(one.qty, one.cost_krw) for one in balance.holdings] == [(10, 708_500)]
+    assert (balance.cash_krw, balance.cash_today_krw) == (9_291_400, 10_000_000)
+    (order,) = await Scripted(json.loads(ORDERS_SAMPLE)).trading.executions("20261123")
+    assert (order.order_no, order.name, order.filled_qty, order.leaves_qty) == ("117057", "005930", 3, 7)
+    assert (order.filled_amount, order.kind, order.side) == (212_700, "limit", "buy")
+
+
+@pytest.mark.parametrize("name", [None, 5, "   "])
+async def test_a_damaged_name_of_an_order_is_named(name):
+    sample = json.loads(ORDERS_SAMPLE)
+    sample["output1"][0]["prdt_name"] = name
+    with pytest.raises(KisUnreadable, match="prdt_name"):
+        await Scripted(sample).trading.executions("20261123")
+
+
+@pytest.mark.parametrize(("sign", "rate", "change"), [
+    ("5", "0.70", -70), ("4", "29.93", -2993), ("5", "-0.70", -70), ("2", "0.70", 70), ("3", "0.00", 0), (None, "0.70", 70),
+])  # fmt: skip
+async def test_a_rate_without_a_sign_takes_that_of_its_direction_kis_protocol_4(sign, rate, change):
+    row = PRICE | {"prdy_ctrt": rate} | ({} if sign is None else {"prdy_vrss_sign": sign})
+    assert (await Scripted(ok(output=row)).data.price(CODE)).change_bp == change
+
+
 @pytest.mark.parametrize("container", ["output", "output1"])
 async def test_either_container_is_taken_where_portal_and_samples_disagree(container):
     """kis-protocol 4.10"""

@@ -89,6 +89,13 @@ def rate_field(row: Row, name: str) -> BasisPoints:
         raise KisUnreadable(f"field {name} is {text[:80]!r}, not a percentage") from None
 
 
+def change_field(row: Row, rate: str, sign: str) -> BasisPoints:
+    """Return a change as basis points. A rate without a sign takes that of *sign* (4 limit down, 5 down), where that is."""
+    points = rate_field(row, rate)
+    falls = points > 0 and row.get(sign) in ("4", "5")
+    return BasisPoints(-points) if falls else points
+
+
 def decimal_field(row: Row, name: str) -> Decimal:
     """Return a decimal figure that is no money of ours, such as a ratio, exactly as written."""
     text = text_field(row, name)

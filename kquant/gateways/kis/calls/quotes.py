@@ -13,12 +13,12 @@ from kquant.gateways.kis.fields import (
     Row,
     any_text,
     blank_or_int,
+    change_field,
     code_field,
     count_field,
     day_field,
     flag_field,
     price_field,
-    rate_field,
     shares_field,
     text_field,
     time_field,
@@ -52,7 +52,7 @@ class QuoteCalls:
             won_field(row, "stck_lwpr"),
             shares_field(row, "acml_vol"),
             won_field(row, "acml_tr_pbmn"),
-            rate_field(row, "prdy_ctrt"),
+            change_field(row, "prdy_ctrt", "prdy_vrss_sign"),
         )
 
     def prices_at_once(self) -> bool:
@@ -86,7 +86,7 @@ class QuoteCalls:
         return QuoteDetail(
             code=code,
             last_price=price_field(row, "stck_prpr"),
-            change_bp=rate_field(row, "prdy_ctrt"),
+            change_bp=change_field(row, "prdy_ctrt", "prdy_vrss_sign"),
             open=won_field(row, "stck_oprc"),
             high=won_field(row, "stck_hgpr"),
             low=won_field(row, "stck_lwpr"),
@@ -164,7 +164,7 @@ def _one_of_many(row: Row, asked: Sequence[Symbol]) -> RestPrice:
         won_field(row, "inter2_lwpr"),
         shares_field(row, "acml_vol"),
         won_field(row, "acml_tr_pbmn"),
-        rate_field(row, "prdy_ctrt"),
+        change_field(row, "prdy_ctrt", "prdy_vrss_sign"),
     )
 
 

@@ -267,13 +267,18 @@ def _original(row: Row) -> str:
     return number_field(row, "orgn_odno") if text.strip("0") else ""
 
 
+def _name(row: Row) -> str:
+    """Return the stock's name, its code where KIS has none: the sample of the day's list leaves it out (kis-protocol 4.10)."""
+    return text_field(row, "prdt_name") if row.get("prdt_name", "") != "" else code_field(row, "pdno")
+
+
 def _execution(row: Row) -> Execution:
     return Execution(
         order_no=number_field(row, "odno"),
         original_order_no=_original(row),
         branch=any_text(row, "ord_gno_brno"),
         code=code_field(row, "pdno"),
-        name=text_field(row, "prdt_name"),
+        name=_name(row),
         side=_side(row),
         kind=KIND_OF.get(text_field(row, "ord_dvsn_cd"), "other"),
         order_qty=shares_field(row, "ord_qty"),
