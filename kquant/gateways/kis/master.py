@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import zipfile
 import zlib
 
@@ -80,6 +82,13 @@ GROUPS: dict[str, StockKind] = {
 """Security groups that are traded as stocks or funds; warrants and the like are left out."""
 
 
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, ValueError, IndexError, RuntimeError, EOFError,
+    OverflowError,
+)  # fmt: skip
+"""What the zip reader raises at damaged bytes, as mutated files show."""
+
+
 def parse(zipped: bytes, market: MarketName, bands: tuple[TickBand, ...]) -> list[Listed]:
     """Return the listed stocks and funds of one market's zipped master file. Raises KisUnreadable naming the row."""
     layout = LAYOUTS[market]
@@ -89,7 +98,7 @@ def parse(zipped: bytes, market: MarketName, bands: tuple[TickBand, ...]) -> lis
             if member.file_size > UNZIPPED_LIMIT:
                 raise KisUnreadable(f"the {market} master file would unpack to {member.file_size} bytes")
             text = archive.read(member)
-    except (zipfile.BadZipFile, zlib.error, IndexError, RuntimeError, EOFError) as error:
+    except _DAMAGED as error:
         raise KisUnreadable(f"the {market} master file is no zip file: {error}") from None
     listed = []
     for number, line in enumerate(text.split(b"\n"), start=1):
