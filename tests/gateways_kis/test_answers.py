@@ -182,6 +182,13 @@ async def test_the_sample_answers_of_the_document_are_read_as_they_stand_kis_pro
     assert (order.filled_amount, order.kind, order.side) == (212_700, "limit", "buy")
 
 
+@pytest.mark.parametrize("day", ["20260231", "20261301", "2026112", "20261120x", "00000000"])
+async def test_a_day_that_no_calendar_has_is_named(day):
+    row = {"bass_dt": day, "bzdy_yn": "Y", "opnd_yn": "Y", "sttl_day_yn": "Y"}
+    with pytest.raises(KisUnreadable, match="bass_dt"):
+        await Scripted(ok(output=[row])).data.holidays("20261120")
+
+
 @pytest.mark.parametrize("name", [None, 5, "   "])
 async def test_a_damaged_name_of_an_order_is_named(name):
     sample = json.loads(ORDERS_SAMPLE)

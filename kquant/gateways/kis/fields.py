@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -115,8 +116,12 @@ def code_field(row: Row, name: str) -> Symbol:
 def day_field(row: Row, name: str) -> str:
     """Return a date YYYYMMDD."""
     text = text_field(row, name)
-    if _DAY.fullmatch(text) is None:
-        raise KisUnreadable(f"field {name} is {text[:80]!r}, not a date YYYYMMDD")
+    try:
+        if _DAY.fullmatch(text) is None:
+            raise ValueError(text)
+        date(int(text[:4]), int(text[4:6]), int(text[6:]))  # 31 February is none
+    except ValueError:
+        raise KisUnreadable(f"field {name} is {text[:80]!r}, not a date YYYYMMDD") from None
     return text
 
 
