@@ -5,6 +5,7 @@ All leaf values are text (kis-protocol 4); padding is stripped. Money and shares
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -116,13 +117,11 @@ def code_field(row: Row, name: str) -> Symbol:
 def day_field(row: Row, name: str) -> str:
     """Return a date YYYYMMDD."""
     text = text_field(row, name)
-    try:
-        if _DAY.fullmatch(text) is None:
-            raise ValueError(text)
-        date(int(text[:4]), int(text[4:6]), int(text[6:]))  # 31 February is none
-    except ValueError:
-        raise KisUnreadable(f"field {name} is {text[:80]!r}, not a date YYYYMMDD") from None
-    return text
+    if _DAY.fullmatch(text) is not None:
+        with contextlib.suppress(ValueError):  # 31 February is none
+            date(int(text[:4]), int(text[4:6]), int(text[6:]))
+            return text
+    raise KisUnreadable(f"field {name} is {text[:80]!r}, not a date YYYYMMDD")
 
 
 def time_field(row: Row, name: str) -> str:
