@@ -16,10 +16,20 @@ from cyclopts import App, CycloptsError, Parameter, validators
 from rich.console import Console
 
 from kquant.cli import codes
-from kquant.cli.days import DayError, account_name, is_running
-from kquant.cli.shell import ConfigFile, Data, Json, Profile, Setting, app, print_json, settings_for
+from kquant.cli.days import DayError, account_folders, is_running, one_account
+from kquant.cli.shell import (
+    Account,
+    ConfigFile,
+    Data,
+    Json,
+    Profile,
+    Setting,
+    app,
+    data_folder,
+    print_json,
+    settings_for,
+)
 from kquant.config import ConfigError
-from kquant.gateways.embedded import Credentials
 from kquant.gateways.operator import HaltFlag, NoInstance, ask
 from kquant.hours import table_warnings
 from kquant.values import KST, KquantError
@@ -138,27 +148,47 @@ def show(*, profile: Profile = "demo", config: ConfigFile = None, set_: Setting 
 
 
 @app.command
-def halt(*, reason: str = "ordered by hand", data: Data = None, config: ConfigFile = None, json: Json = False) -> int:
-    """Stop new entries within a second, with or without a running program; exits keep working. 매수 중지."""
-    account = _account_folder(data, config)
-    try:
-        HaltFlag(account).write(reason)
-    except OSError as error:
-        raise DayError(f"cannot write to {account}: {error.strerror or error}") from None
-    answer = _tell(account, "halt", reason)
-    text = "halted; the running instance has recorded it" if answer else "halted by file; no instance is running"
-    return _said(text, halted=True, recorded=answer, json=json)
+def halt(
+    *,
+    reason: str = "ordered by hand",
+    account: Account = None,
+    data: Data = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> int:
+    """Stop new entries within a second, with or without a running program; exits keep working. 매수 중지.
+
+    Every account of the data folder is halted, unless one is named.
+    """
+    recorded = None
+    folders = account_folders(data_folder(data, config), account)
+    for folder in folders:
+        try:
+            HaltFlag(folder).write(reason)
+        except OSError as error:
+            raise DayError(f"cannot write to {folder}: {error.strerror or error}") from None
+    for folder in folders:
+        recorded = _tell(folder, "halt", reason) or recorded
+    text = "halted; the running instance has recorded it" if recorded else "halted by file; no instance is running"
+    return _said(text, halted=True, recorded=recorded, json=json)
 
 
 @app.command
-def resume(*, reason: str = "ordered by hand", data: Data = None, config: ConfigFile = None, json: Json = False) -> int:
-    """Allow new entries again. 매수 재개."""
-    account = _account_folder(data, config)
-    answer = _tell(account, "resume", reason)
+def resume(
+    *,
+    reason: str = "ordered by hand",
+    account: Account = None,
+    data: Data = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> int:
+    """Allow new entries again, for one account. 매수 재개."""
+    folder = one_account(data_folder(data, config), account, "resume")
+    answer = _tell(folder, "resume", reason)
     try:
-        HaltFlag(account).clear()
+        HaltFlag(folder).clear()
     except OSError as error:
-        raise DayError(f"cannot write to {account}: {error.strerror or error}") from None
+        raise DayError(f"cannot write to {folder}: {error.strerror or error}") from None
     text = (
         "resumed; the running instance has recorded it"
         if answer
@@ -168,10 +198,10 @@ def resume(*, reason: str = "ordered by hand", data: Data = None, config: Config
 
 
 @app.command
-def status(*, data: Data = None, config: ConfigFile = None, json: Json = False) -> int:
+def status(*, account: Account = None, data: Data = None, config: ConfigFile = None, json: Json = False) -> int:
     """Show what the running instance is doing."""
-    account = _account_folder(data, config)
-    lines = asyncio.run(ask(account, "status"))
+    folder = one_account(data_folder(data, config), account, "status", running=True)
+    lines = asyncio.run(ask(folder, "status"))
     answer = msgspec.json.decode(lines[0])
     if json:
         print_json(answer)
@@ -188,16 +218,11 @@ def _said(text: str, *, halted: bool, recorded: int | None, json: bool) -> int:
     return codes.OK
 
 
-def _account_folder(data: Path | None, config: Path | None) -> Path:
-    loaded = settings_for("demo", config, None, journal__data=None if data is None else str(data))
-    return Path(loaded.settings.journal.data) / account_name(Credentials().account)
-
-
-def _tell(account: Path, command: str, reason: str) -> int | None:
-    if not is_running(account):
+def _tell(folder: Path, command: str, reason: str) -> int | None:
+    if not is_running(folder):
         return None
     try:
-        lines = asyncio.run(ask(account, command, who=getpass.getuser(), reason=reason))
+        lines = asyncio.run(ask(folder, command, who=getpass.getuser(), reason=reason))
     except NoInstance:
         if command == "halt":
             return None  # the file is there, and the last gate looks at it

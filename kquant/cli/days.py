@@ -17,6 +17,7 @@ from kquant.values import KquantError
 JOURNAL = "journal.sqlite"
 LOCK_SECONDS = 0.5
 """Commands that only look hold the lock for a moment; an instance holds it as long as it runs."""
+ACCOUNT_NAME = re.compile(r"^[0-9]{8}-[0-9]{2}$")
 DAY_NAME = re.compile(r"^(\d{4}-\d{2}-\d{2})(?:\.(\d+))?$")
 
 
@@ -100,6 +101,32 @@ def _accounts(data: Path) -> list[Path]:
     if not data.is_dir():
         return []
     return sorted(path for path in data.iterdir() if path.is_dir())
+
+
+DEMO_ACCOUNT = "50001234-01"
+"""Of the embedded exchange: it can be halted before its first day."""
+
+
+def account_folders(data: Path, account: str | None) -> list[Path]:
+    """Return the folders of the accounts that have any, or of the one named, which may be new."""
+    if account is not None:
+        return [data / account_name(account)]
+    found = [folder for folder in _accounts(data) if ACCOUNT_NAME.match(folder.name)]
+    return found or [data / DEMO_ACCOUNT]
+
+
+def one_account(data: Path, account: str | None, command: str, *, running: bool = False) -> Path:
+    """Return the one account's folder a command is for. Raises DayError that lists them if there are several.
+
+    running: an instance that runs decides between them.
+    """
+    found = account_folders(data, account)
+    if running and len(found) > 1:
+        found = [folder for folder in found if is_running(folder)] or found
+    if len(found) > 1:
+        names = ", ".join(folder.name for folder in found)
+        raise DayError(f"{data} holds several accounts: say `kquant {command} --account` with one of {names}")
+    return found[0]
 
 
 def is_running(account: Path) -> bool:

@@ -124,6 +124,10 @@ class LiveRun:
             raise RunError(
                 f"profile {profile} trades today's market at its own pace: leave --market, --day, --speed out"
             )
+        if profile == "live" and broker.orders:
+            raise RunError(
+                "broker.orders is on for a real account: this version only watches there, leave it off (config/live.toml)"
+            )
         keys = trading_keys(profile, broker, os.environ)
         reading = data_keys(broker, os.environ) if profile == "paper" else None
         if profile == "paper" and reading is None:

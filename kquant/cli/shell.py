@@ -14,6 +14,7 @@ from kquant.config import ConfigError, Loaded, load, parse_value
 Profile = Annotated[str, Parameter(name=("--profile", "-p"))]
 ConfigFile = Annotated[Path | None, Parameter(name="--config")]
 Data = Annotated[Path | None, Parameter(name="--data")]
+Account = Annotated[str | None, Parameter(name="--account")]
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Setting = Annotated[list[str] | None, Parameter(name="--set", negative="")]
 
@@ -41,6 +42,6 @@ def print_json(document: Any) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
-def data_folder(data: Path | None) -> Path:
-    """Return the folder days are kept in: the option, else the setting."""
-    return data if data is not None else Path(load("demo").settings.journal.data)
+def data_folder(data: Path | None, config: Path | None = None) -> Path:
+    """Return the folder days are kept in: the option, else the setting, of the user's file if one is given."""
+    return data if data is not None else Path(load("demo", file=config).settings.journal.data)

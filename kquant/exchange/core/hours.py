@@ -71,9 +71,13 @@ class Hours(Struct, frozen=True, kw_only=True):
         }[session]
 
 
+EVENING: Final = 20 * _HOUR
+"""Both venues' evening ends then on every day, whenever the regular session closed."""
+
+
 def hours_of(day: dt.date, open_second: int, close_second: int) -> Hours:
     """Return the sessions of a *day* whose regular session is given."""
-    after = (close_second + 1_800, close_second + 1_800 + 4 * _HOUR)
+    after = (close_second + 1_800, EVENING)
     return Hours(
         open=open_second,
         close=close_second,

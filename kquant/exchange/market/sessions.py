@@ -72,8 +72,8 @@ class Hours(NamedTuple):
 
     @property
     def after_until(self) -> int:
-        """End of the after-market: four hours after its start."""
-        return self.after_from + 4 * 3_600 if self.after_from else 0
+        """End of the after-market: at 20:00, also on a day that closes late."""
+        return 20 * 3_600 if self.after_from else 0
 
 
 def hours_of(day: dt.date, open_second: int, close_second: int) -> Hours:

@@ -1,0 +1,46 @@
+"""halt, resume and status find their account: the one there is, the one that runs, or the one that is named."""
+
+import pytest
+
+from kquant.cli import main
+from kquant.cli.days import DayError, account_folders, one_account, take_lock
+from kquant.gateways.operator import HaltFlag
+
+DEMO, PAPER = "50001234-01", "50009876-01"
+
+
+def test_without_any_day_the_demo_account_is_meant(tmp_path):
+    assert [folder.name for folder in account_folders(tmp_path, None)] == [DEMO]
+    assert [folder.name for folder in account_folders(tmp_path, PAPER)] == [PAPER]
+
+
+def test_halt_without_an_account_halts_all_of_them(tmp_path, capsys):
+    for name in (DEMO, PAPER, "exchange"):
+        (tmp_path / name).mkdir()
+    assert main(["halt", "--data", str(tmp_path)]) == 0
+    assert HaltFlag(tmp_path / DEMO).is_halted()
+    assert HaltFlag(tmp_path / PAPER).is_halted()
+    assert not (tmp_path / "exchange" / "HALT").exists()
+    assert main(["resume", "--data", str(tmp_path)]) == 2
+    assert "holds several accounts: say `kquant resume --account`" in capsys.readouterr().err
+    assert main(["resume", "--data", str(tmp_path), "--account", PAPER]) == 0
+    assert not HaltFlag(tmp_path / PAPER).is_halted()
+    assert HaltFlag(tmp_path / DEMO).is_halted()
+
+
+def test_status_asks_the_account_that_runs(tmp_path):
+    for name in (DEMO, PAPER):
+        (tmp_path / name).mkdir()
+    with pytest.raises(DayError, match="several accounts"):
+        one_account(tmp_path, None, "status", running=True)
+    lock = take_lock(tmp_path / PAPER)
+    try:
+        assert one_account(tmp_path, None, "status", running=True).name == PAPER
+    finally:
+        lock.release()
+
+
+def test_a_real_account_only_watches(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("KIS_ACCOUNT", "12345678-01")
+    assert main(["run", "--profile", "live", "--data", str(tmp_path), "--set", "broker.orders=true"]) == 2
+    assert "broker.orders is on for a real account" in capsys.readouterr().err
