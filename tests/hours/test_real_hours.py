@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
-from datetime import date
+from datetime import date, time, timedelta
 
 import duckdb
 
+from kquant.exchange.core.rules import is_open_day
+from kquant.exchange.market.sessions import regular_hours
 from kquant.holiday_library import library_word
 from kquant.hours import day_hours, listed
 from kquant.krx import SessionHours, sessions_at
-from kquant.values import MINUTE_US, Micros, from_kst, kst_clock
+from kquant.values import MINUTE_US, SECOND_US, Micros, from_kst, kst_clock
 from tests.hours.tables import EXAM_2025, LATE_OPEN, TABLES, shared
 
 WEEKDAYS = "xkrx_weekdays_20231201_20261231.csv"
@@ -65,3 +67,16 @@ def test_on_the_late_open_the_bars_fill_the_continuous_session_and_the_last_is_t
     *minutes, closing = traded("minute_bars_20260102_late_open.parquet", LATE_OPEN)
     assert (minutes[0], minutes[-1], closing) == (hours.open_at, hours.closing_auction_at - MINUTE_US, hours.close_at)
     assert {phase(hours, at) for at in minutes} == {"continuous"}
+
+
+def test_the_look_alike_opens_when_the_calendar_says() -> None:
+    """Two tables written apart: the exchange shares nothing with its clients."""
+    day = date(2025, 1, 1)
+    while day <= date(2027, 12, 31):
+        assert is_open_day(day) == listed(day, TABLES.calendar), day
+        if is_open_day(day):
+            hours = day_hours(day, TABLES)
+            opens, closes = regular_hours(day)
+            midnight = from_kst(day, time(0))
+            assert (midnight + opens * SECOND_US, midnight + closes * SECOND_US) == (hours.open_at, hours.close_at), day
+        day += timedelta(days=1)

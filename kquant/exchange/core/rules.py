@@ -54,13 +54,14 @@ _CLOSED: Final = frozenset(
     for year, dates in {
         2025: "0101 0127 0128 0129 0130 0303 0501 0505 0506 0603 0606 0815 1003 1006 1007 1008 1009 1225 1231",
         2026: "0101 0216 0217 0218 0302 0501 0505 0525 0603 0717 0817 0924 0925 1005 1009 1225 1231",
+        2027: "0101 0208 0209 0301 0503 0505 0513 0719 0816 0914 0915 0916 1004 1011 1227 1231",
     }.items()
     for month, day in ((int(text[:2]), int(text[2:])) for text in dates.split())
 )
 
 
 def is_open_day(day: dt.date) -> bool:
-    """Return whether KRX trades on *day*: weekdays without the closed days known for 2025 and 2026."""
+    """Return whether KRX trades on *day*: weekdays without the closed days of 2025 to 2027, 2027's as the holiday law has them."""
     return day.weekday() < 5 and day not in _CLOSED
 
 

@@ -24,6 +24,8 @@ _SPECIAL = {
     dt.date(2025, 11, 13): (_TEN, _HALF_PAST_FOUR),
     dt.date(2026, 1, 2): (_TEN, _HALF_PAST_THREE),
     dt.date(2026, 11, 19): (_TEN, _HALF_PAST_FOUR),
+    dt.date(2027, 1, 4): (_TEN, _HALF_PAST_THREE),
+    dt.date(2027, 11, 18): (_TEN, _HALF_PAST_FOUR),
 }
 """Days of other hours: the first trading day of a year opens late, the college entrance exam moves the session."""
 AFTER_MARKET_SINCE = dt.date(2026, 9, 14)
