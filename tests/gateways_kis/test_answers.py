@@ -98,6 +98,14 @@ async def test_rows_that_add_to_less_than_the_brokers_sum_are_a_part(cost, whole
             await client.trading.balance()
 
 
+async def test_a_balance_row_of_a_stock_that_is_not_held_is_a_ghost_kis_protocol_6_row_13():
+    """`reliability` D19: what contradicts itself is no balance; the last one is kept and it is asked again."""
+    ghost = HOLDING | {"pdno": "000020", "hldg_qty": "7", "ord_psbl_qty": "7", "pchs_amt": "45500"}
+    client = Scripted(ok(output1=[HOLDING, ghost], output2=[SUMS | {"pchs_amt_smtl_amt": "708500"}]))
+    with pytest.raises(KisUnreadable, match="add to 754000, but pchs_amt_smtl_amt is 708500"):
+        await client.trading.balance()
+
+
 async def test_executions_that_fill_less_than_the_brokers_sum_are_a_part():
     with pytest.raises(KisUnreadable, match="some are missing"):
         await Scripted(ok(output1=[], output2={"tot_ccld_qty": "3"})).trading.executions("20261120")

@@ -75,7 +75,9 @@ class TradingCalls:
             raise KisUnreadable(f"output2 of the balance holds {len(sums)} rows, not one")
         if not found and int_field(sums[0], "scts_evlu_amt") != 0:
             raise KisUnreadable(f"the balance lists no stock, but scts_evlu_amt is {sums[0]['scts_evlu_amt']}")
-        _check_sum(sums[0], "pchs_amt_smtl_amt", sum(each.cost_krw for each in found.values()), len(found))
+        cost = sum(each.cost_krw for each in found.values())
+        _check_sum(sums[0], "pchs_amt_smtl_amt", cost, len(found))
+        _check_no_more(sums[0], "pchs_amt_smtl_amt", cost, len(found))
         return BalanceAnswered(
             holdings=tuple(found[code] for code in sorted(found)),
             cash_krw=Krw(int_field(sums[0], "prvs_rcdl_excc_amt")),
@@ -235,6 +237,12 @@ def _check_sum(sums: Row, name: str, listed: int, rounding: int) -> None:
     """Refuse rows that add to less than KIS's own sum: some are missing. Sums that are not there prove nothing."""
     if isinstance(sums.get(name), str) and listed < (total := int_field(sums, name)) - rounding:
         raise KisUnreadable(f"the rows add to {listed}, but {name} is {total}: some are missing")
+
+
+def _check_no_more(sums: Row, name: str, listed: int, rounding: int) -> None:
+    """Refuse rows that add to more than KIS's own sum: some are ghosts, of nothing that is held (kis-protocol 6 row 13)."""
+    if isinstance(sums.get(name), str) and listed > (total := int_field(sums, name)) + rounding:
+        raise KisUnreadable(f"the rows add to {listed}, but {name} is {total}: some are of nothing that is held")
 
 
 def _holding(row: Row) -> Holding:
