@@ -217,7 +217,7 @@ def check_books(played: Played) -> None:
             filled[fill.order_no] += fill.qty
         assert filled == {number: row["filled"] for number, row in played.orders.items() if row["filled"]}
     else:
-        assert [event for event in played.of(AlertRaised) if "econcil" in event.text or "differ" in event.text]
+        assert [event for event in played.of(AlertRaised) if "balance" in event.text]
 
 
 def check_log(played: Played) -> None:
