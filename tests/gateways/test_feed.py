@@ -177,7 +177,7 @@ async def test_a_notice_registration_without_an_answer_ends_the_connection_and_s
     room.clock.set(Micros(room.clock.now() + 2 * SECOND_US))
     await room.until(lambda: len(broker.asked) == 2)
     await room.until(lambda: room.feed.wake_at() is not None and room.feed.connected)
-    room.clock.set(Micros(room.clock.now() + 6 * SECOND_US))
+    room.clock.set(Micros(room.clock.now() + 16 * SECOND_US))
     await room.until(lambda: len(room.events(FeedLost)) == 2)
     assert "not acknowledged" in room.events(FeedLost)[1].reason
     await room.settled()

@@ -17,7 +17,7 @@ from kquant.events.feed import (
     RegistrationVoid,
 )
 from kquant.events.slots import DropWanted, RegisterWanted
-from kquant.gateways.kis.session import Broken, Data, FeedSession, Report
+from kquant.gateways.kis.session import NOTICE_PATIENCE, Broken, Data, FeedSession, Report
 
 GAP, PATIENCE = 200_000, 3_000_000
 OUTPUT = {"iv": "0123456789abcdef", "key": "abcdefghijklmnopqrstuvwxyz012345"}
@@ -180,7 +180,7 @@ def test_a_lost_connection_voids_what_was_asked_and_what_waits():
 def test_an_unanswered_notice_registration_ends_the_connection():
     session = unready()
     session.to_send(0)
-    (broken,) = session.late(PATIENCE)
+    (broken,) = session.late(NOTICE_PATIENCE * PATIENCE)
     assert isinstance(broken, Broken)
 
 

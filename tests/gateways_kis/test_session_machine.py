@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kquant.events.feed import FeedConnected
-from kquant.gateways.kis.session import Broken, Data, FeedSession, Output, Report
+from kquant.gateways.kis.session import NOTICE_PATIENCE, Broken, Data, FeedSession, Output, Report
 from kquant.values import Epoch, Micros
 from tests.gateways_kis.test_session_scenarios import ACK, GAP, IV, KEY, ack, drop, fresh, register
 from tests.gateways_kis.test_wire import TRADE_47
@@ -141,7 +141,7 @@ class Feed(RuleBasedStateMachine):
     @invariant()
     def nothing_sent_waits_longer_than_its_patience(self) -> None:
         due = self.session.wake_at()
-        assert due is None or due <= self.now + ACK
+        assert due is None or due <= self.now + (ACK if self.connected else NOTICE_PATIENCE * ACK)
 
 
 Feed.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -38,6 +38,10 @@ RETRY_SECONDS = 5
 IN_USE_SECONDS = 60
 """Least wait while another session holds the app key: its slot stays taken for tens of seconds after a loss (2.5)."""
 
+NOTICE_PATIENCE = 3
+"""The execution notice is waited for so many times longer than a registration: giving up costs a connection, and KIS
+holds the app key's place for tens of seconds after one (2.5)."""
+
 
 class Report(Struct, frozen=True):
     """An event to append; caused_by is the request's seq, None if the world caused it."""
@@ -140,7 +144,7 @@ class FeedSession:
             self._ready = True
             return [Report(FeedConnected(epoch=epoch))]
         self._out.append(encode_request(approval_key, "1", self._notice_tr, self._hts_id))
-        self._pending = (None, Micros(at + self._ack_us))
+        self._pending = (None, Micros(at + NOTICE_PATIENCE * self._ack_us))
         return []
 
     def closed(self) -> list[Output]:
@@ -185,7 +189,7 @@ class FeedSession:
             self.rejected += 1
             if is_notice(text):
                 return [Report(NoticeUnreadable(epoch=self._epoch, reason=str(error)))]
-            return [Rejected("", "control") if text.startswith("{") else Rejected(text, "format")]
+            return [Rejected("", "control") if "{" in text else Rejected(text, "format")]
 
     def doubted(self, first: tuple[Key, ...]) -> None:
         """The frame that would have been the first data of these registrations was not believed."""
