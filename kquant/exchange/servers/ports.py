@@ -180,7 +180,7 @@ class Ports:
             return web.json_response(failed, status=500)
         request = Request(
             method=http.method,
-            path=http.path,
+            path=_one_slash(http.path),
             headers={name.lower(): value for name, value in http.headers.items()},
             params={name.upper(): value for name, value in http.query.items()},
             body=body,
@@ -365,9 +365,15 @@ class Ports:
             await asyncio.sleep(min(0.05, 0.5 / speed))
 
 
+def _one_slash(path: str) -> str:
+    """Return *path* as it is routed: published clients put a host's and a path's slash one after the other."""
+    return f"/{'/'.join(part for part in path.split('/') if part)}"
+
+
 def _response(answer: Response) -> web.Response:
     response = web.Response(status=answer.status, body=answer.content)
-    response.headers["content-type"] = answer.content_type
+    # The only header names in lower case are KIS's own: its official sample makes identifiers of all that are (7.6).
+    response.headers["Content-Type"] = answer.content_type
     for name, value in answer.headers.items():
         response.headers[name] = value
     return response
