@@ -189,7 +189,8 @@ class FeedSession:
             self.rejected += 1
             if is_notice(text):
                 return [Report(NoticeUnreadable(epoch=self._epoch, reason=str(error)))]
-            return [Rejected("", "control") if "{" in text else Rejected(text, "format")]
+            meant_control = text.lstrip("\ufeff \t\r\n").startswith("{")
+            return [Rejected("", "control") if meant_control else Rejected(text, "format")]
 
     def doubted(self, first: tuple[Key, ...]) -> None:
         """The frame that would have been the first data of these registrations was not believed."""
