@@ -248,6 +248,15 @@ async def test_a_desk_that_fails_stops_the_run(room):
     assert any("boom" in reason for reason in room.fatal)
 
 
+async def test_a_caller_who_gives_up_waiting_does_the_feed_no_harm(room):
+    await room.until(lambda: room.events(FeedConnected))
+    future = room.feed.call(lambda: None)
+    assert not future.cancel()
+    await asyncio.wrap_future(room.feed.call(lambda: None))
+    assert future.done()
+    assert room.fatal == []
+
+
 async def test_a_feed_whose_line_fails_tells_it_and_leaves_nobody_waiting(room, broker):
     """What is asked of a feed that ended is over at once: a run that waited for it would never stop."""
     await registered(room)

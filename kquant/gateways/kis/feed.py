@@ -130,6 +130,7 @@ class KisFeed:
         finds the run stopped, because the failure has been told before.
         """
         done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # what was handed over cannot be cancelled, only awaited
 
         def run() -> None:
             try:
