@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test fuzz lint setup bench clean
+.PHONY: run test fuzz rough lint setup bench clean
 
 run: setup
 	$(BIN)/kquant run --profile demo --speed max
@@ -14,6 +14,10 @@ test: setup
 
 fuzz: setup
 	KQUANT_FUZZ=full $(BIN)/python -m pytest tests/fuzz
+
+# SEEDS whole days, each with a bit of everything that can go wrong; FROM the first seed.
+rough: setup
+	KQUANT_ROUGH=$(or $(SEEDS),10) KQUANT_ROUGH_FROM=$(or $(FROM),1) $(BIN)/python -m pytest tests/faults/test_rough.py -n 2
 
 lint: setup
 	$(BIN)/ruff check .

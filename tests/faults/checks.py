@@ -34,14 +34,15 @@ from kquant.events.orders import (
 )
 from kquant.events.portfolio import DayReconciled
 from kquant.events.slots import DropWanted, RegisterWanted
+from kquant.values import SECOND_US
 from kquant.views.slots import SlotsView, slots_view
 
 from .rig import Moment, Pair, Played
 
 CAPACITY = 40
 PICKS_CAP, SURGES_CAP = 20, 10
-QUIET_END_US = 600_000_000
-"""The table is compared to the end of the continuous session: so long before the close."""
+LAST_SECONDS = 600
+"""The table is compared at the end of the continuous session: so long before the close."""
 
 
 @dataclass
@@ -134,7 +135,7 @@ def compared(played: Played) -> list[Compared]:
     return found
 
 
-def check_table(played: Played, *, unsure: int = 0, refused: int = 0) -> SlotsView:
+def check_table(played: Played, *, unsure: int = 0, refused: int = 0, last_seconds: int = LAST_SECONDS) -> SlotsView:
     """The slot table ends equal on both sides and serves the best; the exchange never had to refuse one too many.
 
     unsure: registrations that may stay uncertain until the next connection.   refused: OPSP0008 that a fault answers.
@@ -145,9 +146,9 @@ def check_table(played: Played, *, unsure: int = 0, refused: int = 0) -> SlotsVi
     assert "OPSP0008" not in hub["refusals"], hub["refusals"]
     over = [event for event in played.of(RegistrationRefused) if event.kind == "over_capacity"]
     assert len(over) == refused
-    last_at = opened.hours.close_at - QUIET_END_US
+    last_at = opened.hours.close_at - last_seconds * SECOND_US
     last = [one for one in compared(played) if one.moment.now < last_at][-1]
-    assert last_at - last.moment.now < 2 * QUIET_END_US, last.moment.clock
+    assert last_at - last.moment.now < LAST_SECONDS * SECOND_US, last.moment.clock
     assert last.moment.notice, "the execution notice is not registered"
     assert last.sure <= last.moment.held <= last.sure | last.unsure
     assert len(last.unsure) <= unsure, last.unsure

@@ -162,6 +162,8 @@ def play(
                 return
             head = witness.journal.head
             hub = await self._ask({"op": "registrations"})
+            if witness.journal.head != head:
+                return  # a clock that runs does not wait for us: both sides were not looked at in the same moment
             newest = max(hub["sessions"], key=lambda one: one["session"], default=None)
             pairs = [] if newest is None else newest["registered"]
             witness.moments.append(
