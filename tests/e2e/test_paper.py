@@ -11,9 +11,16 @@ import msgspec
 import pytest
 
 from kquant.events.day import AlertRaised, DayOpened, RunStopped
-from kquant.events.feed import FeedConnected, FirstTick, NoticesConnected, Registered, RegistrationRefused
+from kquant.events.feed import (
+    FeedConnected,
+    FirstTick,
+    NoticeReceived,
+    NoticesConnected,
+    Registered,
+    RegistrationRefused,
+)
 from kquant.events.orders import ExecutionsListed
-from kquant.events.portfolio import PortfolioSynchronised
+from kquant.events.portfolio import PortfolioSynchronised, PositionOpened
 from kquant.events.scanner import RankingsAnswered, ReadFailed
 from kquant.exchange.servers.options import SECRETS
 from kquant.journal import read_day
@@ -56,6 +63,18 @@ def hosts(ready, **others):
         "broker.clock_offset_seconds": str(ready["shift_seconds"]),
     } | {name.replace("__", "."): value for name, value in others.items()}
     return [part for name, value in found.items() for part in ("--set", f"{name}={value}")]
+
+
+def buy_by_hand(port, code):
+    """Buy one share as in the broker's app, through the admin port."""
+    from websockets.sync.client import connect
+
+    order = {"side": "buy", "code": code, "qty": 1, "price": 0, "division": "01"}
+    with connect(f"ws://127.0.0.1:{port}") as admin:
+        admin.send(msgspec.json.encode({"op": "hand", "service": "paper", "order": order}).decode())
+        answer = msgspec.json.decode(admin.recv())
+    assert "error" not in answer, answer
+    return answer
 
 
 def command(*arguments, keys, data, stdin=subprocess.DEVNULL):
@@ -101,17 +120,24 @@ def run_until(process, data, wanted, seconds=75):
     return list(read_day(folder)), out, err
 
 
-def test_paper_trades_on_the_paper_service_and_reads_what_it_lacks_with_a_real_key(tmp_path):
-    with look_alike("--clock", "wall", "--open-now") as ready:
+@pytest.mark.parametrize("layout", ["2025", "2025-wide", "2026-09"])
+def test_paper_trades_on_the_paper_service_and_reads_what_it_lacks_with_a_real_key(tmp_path, layout):
+    with look_alike("--clock", "wall", "--open-now", "--layout", layout) as ready:
         run = command(
             *("run", "--profile", "paper", "--data", tmp_path, *QUICK, *hosts(ready)),
             keys=TRADING | READING,
             data=tmp_path,
         )
 
+        by_hand = []
+
         def enough(facts):
+            """Somebody buys a share by hand once everything is up; its notices are what the run waits for last."""
             kinds = {type(fact.event) for fact in facts}
-            return kinds >= {NoticesConnected, FirstTick, RankingsAnswered, PortfolioSynchronised, ExecutionsListed}
+            if not by_hand and kinds >= {NoticesConnected, FirstTick, RankingsAnswered, ExecutionsListed}:
+                code = of(facts, PositionOpened)[0].code
+                by_hand.append(buy_by_hand(ready["admin_port"], code))
+            return kinds >= {PortfolioSynchronised, NoticeReceived}
 
         facts, _, err = run_until(run, tmp_path, enough)
     [opened] = of(facts, DayOpened)
@@ -122,6 +148,8 @@ def test_paper_trades_on_the_paper_service_and_reads_what_it_lacks_with_a_real_k
     assert [event.epoch for event in of(facts, FeedConnected)] == [1]
     assert of(facts, ReadFailed) == []
     assert of(facts, PortfolioSynchronised)[0].differences == ()
+    [notice] = of(facts, NoticeReceived)[:1]
+    assert (notice.kind, notice.side, notice.order_qty) == ("accepted", "buy", 1)
     assert [event.reason for event in of(facts, RunStopped)] == ["interrupted"]
     spoken = "\n".join([err, *map(repr, facts)])
     for secret in (*TRADING.values(), *READING.values()):
