@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from msgspec import Struct
+from websockets.sync.client import connect
 
 SMALL = ("--generate", "3", "--stocks", "400", "--holdings", "3")
 """A market that is drawn within a second."""
@@ -34,6 +35,28 @@ class Standing(Struct, frozen=True, kw_only=True):
     def cano(self, prefix: str = "") -> dict[str, str]:
         number, _, product = self.info[f"{prefix}account"].partition("-")
         return {"CANO": number, "ACNT_PRDT_CD": product}
+
+
+class Admin:
+    """The admin port of a running exchange: its clock, its faults, its books. One client at a time."""
+
+    def __init__(self, exchange: Standing) -> None:
+        self._socket = connect(f"ws://127.0.0.1:{exchange.info['admin_port']}", compression=None, max_size=None)
+
+    def ask(self, **call: object) -> dict[str, Any]:
+        self._socket.send(json.dumps(call))
+        answer: dict[str, Any] = json.loads(self._socket.recv(timeout=READY_S))
+        assert "error" not in answer, answer
+        return answer
+
+    def step(self, seconds: int = 1) -> None:
+        """Play so many seconds of market time."""
+        until = self.ask(op="now")["now"] + seconds * 1_000_000
+        while self.ask(op="step", until=until)["now"] < until:
+            pass
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 @contextlib.contextmanager
