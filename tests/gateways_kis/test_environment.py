@@ -35,6 +35,8 @@ def test_a_look_alike_on_loopback_plays_either_service(url, environment):
         "https://openapi.koreainvestment.com",
         "https://openapi.koreainvestment.com:29443",
         "http://10.0.0.1:9443",
+        "http://openapi.koreainvestment.com:9443",  # the app secret in the clear
+        "wss://ops.koreainvestment.com:21000",
         "",
         "x",
     ],
@@ -42,6 +44,28 @@ def test_a_look_alike_on_loopback_plays_either_service(url, environment):
 def test_a_host_that_is_nobodys_is_refused(url):
     with pytest.raises(StartError, match="no host of KIS"):
         service_of(url)
+
+
+def test_an_address_that_holds_a_password_is_refused_without_showing_it():
+    for url in ("https://me:hush@openapi.koreainvestment.com:9443", "http://me:hush@127.0.0.1:80"):
+        with pytest.raises(StartError, match="user name or password") as caught:
+            service_of(url)
+        assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:99999", "http://127.0.0.1:x"])
+def test_what_is_no_address_is_refused(url):
+    with pytest.raises(StartError, match="no address"):
+        service_of(url)
+
+
+@pytest.mark.parametrize("environment", BOTH)
+def test_a_look_alikes_prices_never_lead_to_orders_at_the_broker(environment):
+    """`reliability` X4: one role speaks to one service, over REST and on the feed."""
+    service = SERVICES[environment]
+    for urls in ((service.rest_url, "ws://127.0.0.1:1"), ("http://127.0.0.1:1", service.ws_url)):
+        with pytest.raises(StartError, match="not the same service"):
+            check_belonging(environment, urls=urls, key=environment, account=environment)
 
 
 def test_the_hosts_are_those_of_the_document():

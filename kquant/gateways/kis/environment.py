@@ -56,16 +56,19 @@ MASTER_URL = "https://new.real.download.dws.co.kr"
 
 def service_of(url: str) -> Environment | Literal["loopback"]:
     """Return whose host a REST or feed address is. Raises StartError for one that is nobody's."""
-    parts = urlsplit(url)
     try:
-        where = (parts.hostname or "", parts.port)
+        parts = urlsplit(url)
+        # The scheme counts: over plain HTTP the app secret would travel in the clear.
+        where = (parts.scheme, parts.hostname or "", parts.port)
     except ValueError:
         raise StartError(f"{url!r} is no address: write scheme://host:port") from None
+    if parts.username is not None or parts.password is not None:
+        raise StartError(f"the address of {where[1]} holds a user name or password: write scheme://host:port")
     for environment, service in SERVICES.items():
-        known = {(urlsplit(each).hostname, urlsplit(each).port) for each in (service.rest_url, service.ws_url)}
-        if where in known:
+        known = [urlsplit(each) for each in (service.rest_url, service.ws_url)]
+        if where in {(each.scheme, each.hostname, each.port) for each in known}:
             return environment
-    if where[0] == "localhost" or _is_loopback(where[0]):
+    if where[1] == "localhost" or _is_loopback(where[1]):
         return "loopback"
     expected = ", ".join(service.rest_url for service in SERVICES.values())
     raise StartError(f"{url!r} is no host of KIS: use {expected}, or a look-alike on this machine")
@@ -92,6 +95,10 @@ def check_belonging(
                 f"the {environment} service is spoken to, but {url} is the {host} one: choose the profile that fits, "
                 "or leave broker.rest_url and broker.ws_url as the profile has them"
             )
+    if len({service_of(url) for url in urls}) > 1:
+        raise StartError(
+            f"{' and '.join(urls)} are not the same service: prices of one must never lead to orders at the other"
+        )
     if key != environment:
         raise StartError(
             f"a {key} app key does not open the {environment} service: give the {environment} one, "
