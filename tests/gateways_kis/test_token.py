@@ -200,6 +200,23 @@ async def test_no_secret_stands_in_any_error_or_repr(server, client, tmp_path):
     assert all(SECRET not in text and "token-1" not in text for text in seen)
 
 
+async def test_cookies_are_neither_kept_nor_sent(server, client):
+    seen: list[Any] = []
+
+    def bake(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("cookie"))
+        answer = web.json_response(OK)
+        answer.set_cookie("route", "node-7")
+        return answer
+
+    server.on = bake
+    server.url = server.url.replace("127.0.0.1", "localhost")  # aiohttp keeps no cookies of plain addresses anyway
+    client.line._base = server.url
+    await ask(client)
+    await ask(client)
+    assert seen == [None, None]
+
+
 async def test_a_broker_that_repeats_our_secrets_has_them_struck_out_reliability_x1(server, client):
     def echo(request: web.Request) -> web.Response:
         said = f"no: {request.headers['appsecret']} {request.headers['authorization']}"

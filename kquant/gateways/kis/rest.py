@@ -95,7 +95,8 @@ class Line:
     async def start(self) -> None:
         """Open the connection pool; again does nothing."""
         if self._http is None:
-            self._http = aiohttp.ClientSession(timeout=self._timeout)
+            # Cookies of one answer have no business in another's call, nor in a process that stays up for weeks.
+            self._http = aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar())
 
     async def close(self) -> None:
         """Close the connection pool; again does nothing."""
