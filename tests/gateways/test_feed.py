@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Response
 
 from kquant.events.feed import FeedConnected, FeedLost, FeedUnreachable, FirstTick, Registered, RegistrationVoid
 from kquant.events.slots import RegisterWanted
@@ -246,6 +248,33 @@ async def test_a_desk_that_fails_stops_the_run(room):
 
     await asyncio.wrap_future(room.feed.call(fail))
     assert any("boom" in reason for reason in room.fatal)
+
+
+async def test_a_redirect_is_not_followed_because_the_approval_key_would_go_there(broker):
+    def elsewhere(_: ServerConnection, __: Any) -> Response:
+        return Response(302, "Found", Headers(Location=broker.url), b"")
+
+    async with serve(broker.serve, "127.0.0.1", 0, process_request=elsewhere) as server:
+        url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        clock = SteppedClock(kst("15:08:00", "2026-09-14"))
+        made = Room(url, MemoryJournal(clock.now), clock, MemoryTape())
+        await asyncio.to_thread(made.feed.start)
+        await made.until(lambda: made.events(FeedUnreachable))
+        await asyncio.to_thread(made.feed.close)
+    assert "302" in made.events(FeedUnreachable)[0].reason
+    assert broker.sockets == []
+
+
+async def test_a_proxy_of_the_environment_is_not_used(broker, monkeypatch):
+    for name in ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "WS_PROXY"):
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    clock = SteppedClock(kst("15:08:00", "2026-09-14"))
+    made = Room(broker.url, MemoryJournal(clock.now), clock, MemoryTape())
+    await asyncio.to_thread(made.feed.start)
+    await made.until(lambda: made.events(FeedConnected) or made.events(FeedUnreachable))
+    await asyncio.to_thread(made.feed.close)
+    assert made.events(FeedUnreachable) == []
 
 
 async def test_a_caller_who_gives_up_waiting_does_the_feed_no_harm(room):

@@ -33,6 +33,14 @@ CLOSE_SECONDS = 2.0
 log = structlog.get_logger("kquant.feed")
 
 
+class _Direct(connect):
+    """Connects to the address it was given and to no other: who follows sends the approval key there."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Take a redirect for the failed attempt that it is."""
+        return exc
+
+
 class Line(Protocol):
     """What a connection is for. All of it runs on the connection's loop."""
 
@@ -136,8 +144,9 @@ class Keeper:
         renew = self._reconnect.renewing
         try:
             approval = await self._line.approval(renew)
-            socket = await connect(
+            socket = await _Direct(
                 self._url,
+                proxy=None,  # as over REST: what the environment says is for other programs
                 ping_interval=None,
                 max_size=1 << 20,
                 open_timeout=10,
