@@ -100,6 +100,11 @@ def init(
         path = keys_path(settings.broker)
         write_keys(path, structs.replace(read_keys(path), **{purpose: keys}))
         written.append(purpose)
+        if issued is None:
+            said.append(
+                f"the {purpose} app key counts as issued today, {keys.issued}: if it is older, say so with --issued, "
+                "or nobody warns you before its year ends"
+            )
         if profile is None and purpose == "paper" and _wants_data(console):
             purposes.append("data")
     if json:

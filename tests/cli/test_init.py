@@ -59,6 +59,15 @@ def test_a_person_is_asked_for_the_paper_account_first_and_secrets_are_not_shown
     assert "next: kquant run --profile paper" in shown.out
 
 
+def test_a_day_of_issue_that_nobody_gave_is_told_to_be_a_guess(terminal, capsys):
+    """kis-protocol 6 row 26: a key lives a year, and only its owner knows since when."""
+    terminal("50001234-01", "me", KEY, SECRET, "n")
+    assert "counts as issued today" in capsys.readouterr().out
+    _, path, _ = terminal("50001234-01", "me", KEY, SECRET, "n", options=("--issued", "2026-01-15"))
+    assert "counts as" not in capsys.readouterr().out
+    assert read_keys(path).paper.issued == "2026-01-15"
+
+
 @pytest.mark.parametrize("yes", ["y", "예"])
 def test_a_real_key_that_only_reads_is_added_on_request(terminal, yes):
     code, path, _ = terminal("50001234-01", "me", KEY, SECRET, yes, "PR" + KEY[2:], "d" * 180)
