@@ -234,6 +234,8 @@ class FeedSettings(Table, frozen=True, kw_only=True):
     quiet_seconds: Seconds = 20
     """All stocks together silent for at least this long in a session, and longer than their pace explains: asked over REST."""
     forced_gap_seconds: Seconds = 300
+    skew_seconds: Seconds = 5
+    """The broker's clock and ours may differ by this much before entries wait and a person is told."""
     """At most one reconnection in this time because data stay out."""
 
 

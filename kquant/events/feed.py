@@ -41,6 +41,12 @@ class FeedStopped(Event, frozen=True, kw_only=True, tag="feed.stopped"):
     reason: str
 
 
+class ClockSkewed(Event, frozen=True, kw_only=True, tag="feed.clock_skewed"):
+    """The broker's clock, as its PINGPONG tells it, is `seconds` ahead of ours (negative: behind), 0 once both agree."""
+
+    seconds: int
+
+
 class NoticesConnected(Event, frozen=True, kw_only=True, tag="feed.notices_connected"):
     """The line of its own for execution notices is up. What was executed while it was down must be read over REST.
 

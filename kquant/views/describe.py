@@ -120,6 +120,9 @@ def _feed(event: Event, names: Mapping[Symbol, str]) -> str | None:
             return f"feed unreachable, attempt {event.attempt}: {event.reason}"
         case feed.FeedStopped():
             return f"no connection is tried before {kst_clock(event.until)}: {event.reason}"
+        case feed.ClockSkewed(seconds=seconds):
+            way = "ahead of" if seconds > 0 else "behind"
+            return f"the broker's clock is {abs(seconds)} s {way} ours" if seconds else "both clocks agree again"
         case feed.NoticesConnected():
             return f"the line for execution notices is up, number {event.line}"
         case feed.NoticesLost():

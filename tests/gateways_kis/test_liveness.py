@@ -13,7 +13,7 @@ from kquant.events.base import Event
 from kquant.events.day import DayOpened
 from kquant.events.feed import Dropped, Registered
 from kquant.events.market import MarketStatusChanged
-from kquant.gateways.kis.liveness import Pulse, Quiet
+from kquant.gateways.kis.liveness import Pulse, Quiet, Skew
 from kquant.gateways.kis.wire import decode
 from kquant.hours import day_hours
 from kquant.market.records import Trade
@@ -230,3 +230,53 @@ def test_a_market_that_stands_still_is_asked_ever_more_rarely() -> None:
     asked = [passed for passed, _ in day.silence(3_600)]
     gaps = [after - before for before, after in pairwise(asked)]
     assert gaps == [60, 120, 240, 480, 600, 600, 600, 600]
+
+
+def skew_at(hour: int) -> tuple[Skew, Micros]:
+    """Return a watch over the clocks on an open day, and an instant of that day."""
+    log = FactLog()
+    hours = day_hours(date(2026, 11, 20), load("demo").settings.krx)
+    opened = DayOpened(
+        day="2026-11-20",
+        account="",
+        hours=hours,
+        positions=None,
+        cash_krw=None,
+        day_before="",
+        digest_before="",
+        reconciled_before=True,
+    )
+    watch = Skew(FeedSettings())
+    log.add("run", opened)
+    watch.learn(log.facts[-1])
+    return watch, Micros(hours.open_at + (hour - 9) * 3_600 * SECOND_US)
+
+
+def told(watch: Skew, ours: Micros, *ahead: float) -> list[int | None]:
+    """Return what the watch says to PINGPONGs 12 s apart that are so many seconds ahead of ours."""
+    beats = [Micros(ours + 12 * SECOND_US * number) for number in range(len(ahead))]
+    return [watch.told(Micros(at + s(seconds)), at) for at, seconds in zip(beats, ahead, strict=True)]
+
+
+def test_a_clock_that_is_wrong_is_told_once_and_so_is_its_being_right_again() -> None:
+    """reliability D40"""
+    watch, at = skew_at(10)
+    assert told(watch, at, 0, 0.4, 90, 90.3, 89.8, 90, 0, 0.1, 0) == [None, None, None, 90, None, None, None, 0, None]
+
+
+def test_a_pingpong_that_comes_late_is_no_skew() -> None:
+    watch, at = skew_at(10)
+    assert told(watch, at, 0, -9, 0, 0, -30, -12, 0) == [None] * 7
+
+
+def test_a_clock_behind_and_one_that_drifts_on_are_told_anew() -> None:
+    watch, at = skew_at(10)
+    assert told(watch, at, -20, -20, -21, -40, -40) == [None, -20, None, None, -40]
+
+
+def test_what_differs_within_the_setting_or_outside_the_days_hours_is_none() -> None:
+    watch, at = skew_at(10)
+    assert told(watch, at, 5.2, 5.2, -4, -4) == [None] * 4
+    for hour in (8, 16):
+        watch, at = skew_at(hour)
+        assert told(watch, at, 60, 60, 60) == [None] * 3

@@ -17,7 +17,8 @@ from kquant.events.feed import (
     RegistrationVoid,
 )
 from kquant.events.slots import DropWanted, RegisterWanted
-from kquant.gateways.kis.session import NOTICE_PATIENCE, Broken, Data, FeedSession, Report
+from kquant.gateways.kis.session import NOTICE_PATIENCE, Broken, Data, FeedSession, Report, Told
+from kquant.values import to_kst
 
 GAP, PATIENCE = 200_000, 3_000_000
 OUTPUT = {"iv": "0123456789abcdef", "key": "abcdefghijklmnopqrstuvwxyz012345"}
@@ -76,6 +77,18 @@ def test_the_notice_is_registered_first_and_only_its_answer_connects():
 def test_pingpong_goes_back_unchanged():
     session = ready()
     text = '{"header":{"tr_id":"PINGPONG","datetime":"20260914150742"}}'
+    [told] = session.receive(text)
+    assert isinstance(told, Told)
+    assert to_kst(told.at).isoformat() == "2026-09-14T15:07:42+09:00"
+    assert session.to_send(1) == [text]
+
+
+@pytest.mark.parametrize(
+    "time", ['"2026091415074"', '"20260914150760"', '"２０２６０９１４１５０７４２"', "20260914150742", "null"]
+)
+def test_a_pingpong_without_a_readable_time_is_echoed_all_the_same_kis_protocol_2_3(time):
+    session = ready()
+    text = f'{{"header":{{"tr_id":"PINGPONG","datetime":{time}}}}}'
     assert session.receive(text) == []
     assert session.to_send(1) == [text]
 

@@ -61,7 +61,7 @@ NUMBERS = {
     "news": 12, "open": 70_200, "order_qty": 15, "ours": 10, "persistence": 30, "pick": 84, "place": 9, "points": 100,
     "portfolio": 19, "prev_volume": 12_345_678, "price": 71_300, "program": 55, "program_age_ms": 2_400,
     "program_net": -224_036, "qty": 10, "quote_age_ms": 80, "rank": 1, "realised_krw": -4_500, "rejected_qty": 0,
-    "reserved_krw": 714_100, "risk": 15, "run": 4, "scan": 77, "score": 84, "seed": 20_261_120, "sellable": 8, "seq": 5,
+    "reserved_krw": 714_100, "risk": 15, "run": 4, "scan": 77, "score": 84, "seconds": -90, "seed": 20_261_120, "sellable": 8, "seq": 5,
     "signals": 2, "since": NINE, "snapshot": 20, "start": NINE, "stocks": 2_700, "subscribed": 20,
     "sync_deadline": HALF_PAST_NINE, "tax_krw": 1_426, "technicals": 13, "theirs": 15, "tokens": 1_830, "total": 84,
     "trail_bp": 500, "trailing_high": 71_800, "trigger": 6, "turnover": 120_000_000_000, "unscored": 40, "until": HALF_PAST_NINE, "upper": 91_000,

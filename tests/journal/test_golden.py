@@ -32,7 +32,9 @@ GOLDEN = Path(__file__).parent / "golden"
 FORMATS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
 
 NEWER: Mapping[str, frozenset[str]] = {
-    "format-1": frozenset({"feed.stopped", "feed.notices_connected", "feed.notices_lost", "market.status_changed"})
+    "format-1": frozenset(
+        {"feed.stopped", "feed.notices_connected", "feed.notices_lost", "market.status_changed", "feed.clock_skewed"}
+    )
 }
 """Events that came after a format's golden day was written, by their stored names."""
 

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from kquant.events.base import Event, Recorded
 from kquant.events.day import HaltOrdered
+from kquant.events.feed import ClockSkewed
 from kquant.events.orders import (
     Execution,
     ExecutionsWanted,
@@ -140,6 +141,31 @@ def test_an_order_that_differs_in_one_thing_is_not_taken_for_the_lost_one(differ
     assert world.last(OrderFinished).outcome == "not_placed"
     assert [seen.order_no for seen in world.all(ExternalOrderSeen)] == [ticket.no]
     assert [(fill.intent, fill.qty) for fill in world.all(OrderFilled)] == [(None, 1)]
+
+
+@pytest.mark.parametrize("skew", [90, -90])
+@pytest.mark.parametrize(("off", "is_bound"), [(0, True), (90, True), (111, False)])
+def test_while_clocks_differ_the_brokers_times_are_taken_to_be_off_by_that_much(
+    skew: int, off: int, is_bound: bool
+) -> None:
+    """reliability D40: the order is there, whatever the time beside it says."""
+    world, _ = lost_with_another(seconds=off if skew > 0 else -off)
+    world.say("feed", ClockSkewed(seconds=skew))
+    world.pass_time(30)
+    assert [bound.intent for bound in world.all(OrderBound)] == [1] * is_bound
+
+
+def test_nothing_is_bought_while_clocks_differ_and_a_sell_still_goes() -> None:
+    """reliability O8"""
+    world = holding()
+    world.say("feed", ClockSkewed(seconds=-30))
+    world.signal(B)
+    assert [(denied.rule, denied.value) for denied in world.all(OrderDenied)] == [("CLOCK_SKEW", -30)]
+    world.fire(_armed(world.own.armed[A][0].trigger), 9_000)
+    assert world.last(OrderIntended).side == "sell"
+    world.say("feed", ClockSkewed(seconds=0))
+    world.signal(B)
+    assert world.last(OrderIntended).side == "buy"
 
 
 def test_an_order_known_as_external_is_never_bound_to_a_later_intent_alike() -> None:

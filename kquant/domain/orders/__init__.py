@@ -8,7 +8,7 @@ from kquant.domain.orders.state import Own, evolve
 from kquant.domain.owner import Owner
 from kquant.events.analyzer import ListingAnswered
 from kquant.events.day import AlarmRang, DayOpened, HaltOrdered, JobDue, OwnerParked, ResumeOrdered
-from kquant.events.feed import FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
+from kquant.events.feed import ClockSkewed, FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
 from kquant.events.market import BarsClosed, TriggerFired
 from kquant.events.orders import (
     CancelAccepted,
@@ -68,7 +68,7 @@ ORDERS: Owner[Own, Seen] = Owner(
         ResumeOrdered,
         OwnerParked,
     ),
-    observes=(ListingAnswered, OrderSendStarted, CashMoved, PortfolioAdjusted, BarsClosed),
+    observes=(ClockSkewed, ListingAnswered, OrderSendStarted, CashMoved, PortfolioAdjusted, BarsClosed),
     own=Own(),
     seen=Seen(),
     decide=decide,

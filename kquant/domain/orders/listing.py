@@ -77,7 +77,9 @@ def matches(draft: Draft, order: Order, row: Execution) -> bool:
     hour, minute, second = int(row.time[:2]), int(row.time[2:4]), int(row.time[4:6])
     placed, first = hour * 3600 + minute * 60 + second, kst_second(Micros(started))
     latest = first + settings.broker.order_timeout_seconds + GRACE_SECONDS
-    return first - BEFORE_SECONDS <= placed <= latest
+    # While clocks differ the broker's times are off by that much, and right again once they do not.
+    early, late = min(draft.seen.skew, 0), max(draft.seen.skew, 0)
+    return first - BEFORE_SECONDS + early <= placed <= latest + late
 
 
 def _may_be_ours(draft: Draft, row: Execution) -> bool:

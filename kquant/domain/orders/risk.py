@@ -70,6 +70,11 @@ def _halted(case: Case) -> Finding:
     return (1, 0) if case.own.halted is not None else None
 
 
+def _clock_skew(case: Case) -> Finding:
+    """Hours and the times of orders are the broker's: while clocks differ neither can be told (O8)."""
+    return (case.seen.skew, case.settings.feed.skew_seconds) if case.seen.skew else None
+
+
 def _session_closed(case: Case) -> Finding:
     """Buys only in continuous trading: in an auction the best ask says nothing about the price."""
     hours = case.seen.hours
@@ -169,6 +174,7 @@ def _order_small(case: Case) -> Finding:
 
 RULES: tuple[tuple[str, Callable[[Case], Finding]], ...] = (
     ("HALTED", _halted),
+    ("CLOCK_SKEW", _clock_skew),
     ("SESSION_CLOSED", _session_closed),
     ("FLATTENING", _flattening),
     ("NOT_READY", _not_ready),

@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Recorded, name_of
 from kquant.events.day import AlarmRang, DayOpened, JobDue
-from kquant.events.feed import FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
+from kquant.events.feed import ClockSkewed, FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
 from kquant.events.market import BarsClosed
 from kquant.events.orders import (
     CancelAccepted,
@@ -84,6 +84,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     notice_seq: int = 0
     rang: dict[str, Micros] = {}
     final_seq: int = 0
+    skew: int = 0
+    """Seconds by which the broker's clock is ahead of ours, 0 while both agree."""
 
 
 def observe(seen: Seen, fact: Recorded) -> Seen:
@@ -96,6 +98,8 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
             return structs.replace(seen, rang={**seen.rang, alarm: due}, final_seq=final)
         case NoticeReceived() | NoticeUnreadable() | FeedConnected() | NoticesConnected():
             return structs.replace(seen, notice_seq=fact.seq)
+        case ClockSkewed(seconds=seconds):
+            return structs.replace(seen, skew=seconds)
         case ExecutionsListed():
             return _outcome(seen, fact, is_complete=True)
         case ReadFailed(what=what) | ReadExpired(what=what) if what == name_of(ExecutionsWanted):

@@ -71,7 +71,7 @@ def reaction(control: Control) -> Reaction:
 class Control(Struct, frozen=True, kw_only=True):
     """A control frame: an acknowledgement, a refusal, or a PINGPONG (then only tr_id is set).
 
-    tr_id, tr_key: "" where the header says "(null)" or nothing.
+    tr_id, tr_key: "" where the header says "(null)" or nothing.   time: of a PINGPONG, YYYYMMDDHHMMSS KST, "" if it has none.
     """
 
     tr_id: str
@@ -80,6 +80,7 @@ class Control(Struct, frozen=True, kw_only=True):
     msg_cd: str = ""
     message: str = ""
     keys: Keys | None = None
+    time: str = ""
 
 
 class _Output(Struct):
@@ -97,6 +98,7 @@ class _Body(Struct):
 class _Header(Struct):
     tr_id: str | None = ""
     tr_key: str | None = ""
+    datetime: object = ""
 
 
 class _Frame(Struct):
@@ -123,6 +125,7 @@ def decode_control(text: str) -> Control:
         msg_cd=body.msg_cd,
         message=body.msg1.strip(),
         keys=keys,
+        time=frame.header.datetime if isinstance(frame.header.datetime, str) else "",
     )
 
 

@@ -17,17 +17,17 @@ from typing import Any
 import structlog
 
 from kquant.events.base import Event, Recorded
-from kquant.events.day import RunStarted
-from kquant.events.feed import FeedConnected, FeedLost, FeedUnreachable, FirstTick, NoticeUnreadable
+from kquant.events.day import AlertRaised, RunStarted
+from kquant.events.feed import ClockSkewed, FeedConnected, FeedLost, FeedUnreachable, FirstTick, NoticeUnreadable
 from kquant.events.slots import DropWanted, RegisterWanted
-from kquant.gateways.clock import Clock, SteppedClock, WallClock
+from kquant.gateways.clock import Clock, RunningClock, SteppedClock, WallClock
 from kquant.gateways.kis.connection import Keeper
-from kquant.gateways.kis.liveness import Pulse, Quiet
+from kquant.gateways.kis.liveness import Pulse, Quiet, Skew
 from kquant.gateways.kis.notices import BY as NOTICES
 from kquant.gateways.kis.notices import NoticeLine, Unreadable
 from kquant.gateways.kis.reconnect import PROCESS_ENDED, Reconnect
 from kquant.gateways.kis.registry import OpenRequests
-from kquant.gateways.kis.session import Broken, Data, FeedSession, Output, Rejected, Report
+from kquant.gateways.kis.session import Broken, Data, FeedSession, Output, Rejected, Report, Told
 from kquant.gateways.market import MarketDesk
 from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.krx import Venue
@@ -89,6 +89,7 @@ class KisFeed:
         self._loop: asyncio.AbstractEventLoop
         self._keeper: Keeper | None = None
         self._quiet: Quiet | None = None
+        self._skew: Skew | None = None
         self._unreadable = Unreadable()
         self._cursor = Seq(0)
         self._epoch = Epoch(0)
@@ -214,6 +215,8 @@ class KisFeed:
         settings = [fact.event.settings for fact in facts if isinstance(fact.event, RunStarted)]
         rules = settings[-1].feed if settings else FeedSettings()
         reconnect = Reconnect(rules, self._jitter)
+        if not isinstance(self._clock, RunningClock):  # the exchange itself keeps that one right
+            self._skew = Skew(rules)
         if self._watched:
             self._quiet = Quiet(rules, VENUES[self._session.market])
         self._fold(facts, reconnect)
@@ -242,8 +245,7 @@ class KisFeed:
         for fact in facts:
             self._cursor = fact.seq
             requests.fold(fact)
-            if self._quiet is not None:
-                self._quiet.learn(fact)
+            self._learn(fact)
             if fact.by == NOTICES:
                 continue
             reconnect.fold(fact)
@@ -264,6 +266,12 @@ class KisFeed:
         if not lost:
             self._append(FeedLost(epoch=self._epoch, reason=PROCESS_ENDED), None)
 
+    def _learn(self, fact: Recorded) -> None:
+        if self._quiet is not None:
+            self._quiet.learn(fact)
+        if self._skew is not None:
+            self._skew.learn(fact)
+
     def _nudged(self) -> None:
         self._loop.call_soon_threadsafe(self._follow)
 
@@ -274,8 +282,7 @@ class KisFeed:
                 for fact in facts:
                     if isinstance(fact.event, RegisterWanted | DropWanted):
                         self.handle(self._session.request(fact))
-                    if self._quiet is not None:
-                        self._quiet.learn(fact)
+                    self._learn(fact)
                 self._cursor = facts[-1].seq
         except Exception as error:  # noqa: BLE001  the loop would only log it, and the feed would stand still
             self._on_fatal(f"feed: {error!r}")
@@ -340,7 +347,20 @@ class KisFeed:
                 self.desk.reject(output.text, output.reason)
             elif isinstance(output, Broken):
                 broken = output
+            elif isinstance(output, Told):
+                self._told(output.at)
         return broken
+
+    def _told(self, theirs: Micros) -> None:
+        """Say how far the broker's clock is from ours, when that changes."""
+        seconds = None if self._skew is None else self._skew.told(theirs, self._clock.now())
+        if seconds is None:
+            return
+        self._append(ClockSkewed(seconds=seconds), None)
+        way = "ahead of" if seconds > 0 else "behind"
+        text = f"the broker's clock is {abs(seconds)} s {way} ours: no new entries until both agree"
+        if seconds:
+            self._append(AlertRaised(level="critical", text=text), None)
 
     def _data(self, data: Data) -> None:
         place = self.desk.frame(data.text, data.records)

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from kquant.events.base import Recorded
 from kquant.events.day import DayOpened
-from kquant.events.feed import Dropped, Registered, RegistrationVoid
+from kquant.events.feed import ClockSkewed, Dropped, Registered, RegistrationVoid
 from kquant.events.market import MarketStatusChanged
 from kquant.krx import SessionHours, Venue, sessions_at
 from kquant.market.records import Record, Trade
@@ -99,6 +99,46 @@ class Pulse:
         if self._regular:
             return self._dead_us
         return self.ASK_US + self._dead_us if self._answers else None
+
+
+class Skew:
+    """How far the broker's clock is from ours (reliability D40). allowed_us: no skew up to this.
+
+    One PINGPONG may come late, so two in a row have to agree. Only a day's open hours are looked at: while the demo's
+    market sleeps its clock moves in leaps.
+    """
+
+    AGREE_SECONDS = 1
+
+    def __init__(self, rules: FeedSettings) -> None:
+        self._allowed = rules.skew_seconds
+        self._hours: SessionHours | None = None
+        self._last: int | None = None
+        self._said = 0
+
+    def learn(self, fact: Recorded) -> None:
+        """Take one fact of the journal."""
+        match fact.event:
+            case DayOpened(hours=hours):
+                self._hours = hours
+            case ClockSkewed(seconds=seconds):
+                self._said = seconds
+            case _:
+                pass
+
+    def told(self, theirs: Micros, ours: Micros) -> int | None:
+        """Take what a PINGPONG says and when it came; return how many seconds the broker is ahead if that is news."""
+        if self._hours is None or not self._hours.open_at <= ours < self._hours.close_at:
+            return None
+        ahead = (theirs - ours) // SECOND_US
+        before, self._last = self._last, ahead
+        if before is None or abs(ahead - before) > self.AGREE_SECONDS:
+            return None
+        news = 0 if abs(ahead) <= self._allowed else ahead
+        if news == self._said or (news and self._said and abs(news - self._said) <= self.AGREE_SECONDS):
+            return None
+        self._said = news
+        return news
 
 
 class _Pace(Struct, gc=False):

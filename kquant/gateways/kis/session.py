@@ -8,6 +8,7 @@ Sources: kis-protocol 2.1 to 2.5; what each control code asks for stands in `con
 from __future__ import annotations
 
 from collections import deque
+from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -31,7 +32,7 @@ from kquant.gateways.kis.executions import Keys, decode_notices, is_notice
 from kquant.gateways.kis.registry import Key, Request
 from kquant.gateways.kis.wire import FeedFormatError, read
 from kquant.market.records import Record
-from kquant.values import Epoch, Micros, Seq, Symbol
+from kquant.values import KST, SECOND_US, Epoch, Micros, Seq, Symbol
 
 RETRY_SECONDS = 5
 """Least wait after a connection that the broker did not take."""
@@ -78,7 +79,13 @@ class Broken(Struct, frozen=True):
     alert: str = ""
 
 
-Output = Report | Data | Rejected | Broken
+class Told(Struct, frozen=True):
+    """The broker's clock as its PINGPONG tells it, whole seconds."""
+
+    at: Micros
+
+
+Output = Report | Data | Rejected | Broken | Told
 
 
 class FeedSession:
@@ -251,7 +258,7 @@ class FeedSession:
     def _control(self, text: str, control: Control) -> list[Output]:
         if control.tr_id == "PINGPONG":
             self._out.append(text)
-            return []
+            return _told(control.time)
         does = reaction(control).does
         if control.tr_id == self._notice_tr and control.keys is not None and (does in {"active", "already"}):
             self._keys[control.tr_id] = control.keys
@@ -383,6 +390,17 @@ def _broken(control: Control) -> Broken:
     if react.does == "wait":
         return Broken(said, IN_USE_SECONDS, alert=f"another session uses the feed's app key: {said}")
     return Broken(said, RETRY_SECONDS, renew_approval=react.does == "renew")
+
+
+def _told(time: str) -> list[Output]:
+    """Return the broker's clock as a PINGPONG tells it; one without a readable time is echoed all the same."""
+    if len(time) != 14 or not (time.isascii() and time.isdigit()):
+        return []
+    try:
+        moment = datetime.strptime(time, "%Y%m%d%H%M%S").replace(tzinfo=KST)
+    except ValueError:
+        return []
+    return [Told(Micros(int(moment.timestamp()) * SECOND_US))]
 
 
 def _malformed(control: Control) -> str:
