@@ -162,7 +162,7 @@ def _learn_refusal(turn: _Turn, event: RegistrationRefused) -> None:
             AlertRaised(level="warning", text=f"the broker takes only {count} registrations: {name} was one too many"),
         )
     elif event.kind == "fatal":
-        text = f"the broker refused {name} for good ({event.message_code} {event.message}): nothing more is asked"
+        text = f"the broker refused {name} ({event.message_code} {event.message}): nothing more is asked on this line"
         turn.say(AlertRaised(level="critical", text=text))
     elif event.kind == "invalid_key" and event.channel == "trades":
         turn.say(AlertRaised(level="warning", text=f"the broker does not know {event.code}: no slot for it today"))
