@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from msgspec import Struct
 from websockets.sync.client import connect
@@ -41,7 +41,14 @@ class Admin:
     """The admin port of a running exchange: its clock, its faults, its books. One client at a time."""
 
     def __init__(self, exchange: Standing) -> None:
-        self._socket = connect(f"ws://127.0.0.1:{exchange.info['admin_port']}", compression=None, max_size=None)
+        self._line = connect(f"ws://127.0.0.1:{exchange.info['admin_port']}", compression=None, max_size=None)
+
+    def __enter__(self) -> Self:
+        self._socket = self._line.__enter__()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._socket.close()
 
     def ask(self, **call: object) -> dict[str, Any]:
         self._socket.send(json.dumps(call))
@@ -54,9 +61,6 @@ class Admin:
         until = self.ask(op="now")["now"] + seconds * 1_000_000
         while self.ask(op="step", until=until)["now"] < until:
             pass
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 @contextlib.contextmanager
