@@ -98,11 +98,13 @@ def test_a_token_lives_a_day_is_reused_for_six_hours_and_issued_once_a_minute(cl
     assert (status, body["error_code"]) == (403, "EGW00133")
 
 
-def test_the_19th_call_of_a_second_is_refused_until_market_time_moves(client: Client) -> None:
+def test_the_19th_call_of_a_second_is_refused_until_the_next_second_of_the_wall(client: Client) -> None:
     headers = client.headers("FHKST01010100")
     answers = [raw(client, headers)[1]["msg_cd"] for _ in range(19)]
     assert answers[17:] == ["MCA00000", "EGW00201"]
     client.exchange.step(client.exchange.now_us + 1_000_000)
+    assert raw(client, headers)[1]["msg_cd"] == "EGW00201"
+    client.wall += 1
     assert raw(client, headers)[0] == 200
 
 

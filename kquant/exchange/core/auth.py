@@ -93,7 +93,8 @@ def _text(data: bytes) -> str:
 class CallLimit:
     """At most so many calls a second, and of them so many that reach the ledger behind the gateway (None: no more of a limit).
 
-    `step` is called when market time moves under a stepped clock. Source: kis-protocol 1.8.
+    second_s: wall seconds that a second takes; less where market time runs faster than the wall.   `step` is called
+    when market time moves under a stepped clock, and only then. Source: kis-protocol 1.8.
     """
 
     def __init__(self, per_second: int, ledger_per_second: int | None = None) -> None:
@@ -102,6 +103,7 @@ class CallLimit:
         self._count = 0
         self._ledger = 0
         self._since = float("-inf")
+        self.second_s = 1.0
 
     def step(self) -> None:
         """Market time moved: a new second begins."""
@@ -109,7 +111,7 @@ class CallLimit:
 
     def refuse(self, wall: float, *, ledger: bool) -> str | None:
         """Count one call at *wall* and return the code it is refused with, None within the limits."""
-        if wall - self._since >= 1.0 or wall < self._since:
+        if wall - self._since >= self.second_s or wall < self._since:
             self._since, self._count, self._ledger = wall, 0, 0
         self._count += 1
         if self._count > self._per_second:

@@ -142,7 +142,6 @@ class Exchange:
         for service in self.services.values():
             for session, text in service.hub.pings(target // US):
                 self._send(session, text)
-            service.limit.step()
         self.now_us = target
         return target
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from kquant.exchange.core.books import Environment
@@ -150,8 +151,8 @@ class SessionHub:
     def receive(self, session: WsSession, text: str, now: int, wall: float) -> list[str]:
         """Handle one text frame of the client and return the answers; a PINGPONG echo has none."""
         try:
-            frame = json.loads(text)
-        except ValueError:
+            frame = msgspec.json.decode(text)
+        except (msgspec.DecodeError, ValueError, RecursionError):  # no JSON, no UTF-8, nested without end
             return [self._refuse("OPSP9999", "(null)", "")]
         if not isinstance(frame, dict):
             return [self._refuse("OPSP9999", "(null)", "")]
@@ -212,7 +213,8 @@ class SessionHub:
         given = body.get("input")
         if not isinstance(given, dict):
             return "OPSP9991"
-        if given.get("tr_id") not in CHANNELS[self.environment]:
+        tr_id = given.get("tr_id")
+        if not isinstance(tr_id, str) or tr_id not in CHANNELS[self.environment]:
             return "OPSP8991"
         if "tr_key" not in given:
             return "OPSP9990"

@@ -82,6 +82,8 @@ class Ports:
         self._shift_us = shift_us
         self.faults = FaultBook() if faults is None else faults
         self.sockets: dict[WsSession, tuple[Service, KisConnection]] = {}
+        for service in exchange.services.values():
+            service.limit.second_s = 1.0 / max(speed or 1.0, 1.0)
         self.failed = asyncio.Event()
         """Set when the clock that runs by itself has ended: market time would stand still without a word."""
         self._asked: dict[WsSession, float] = {}
@@ -173,7 +175,7 @@ class Ports:
         if raw:
             try:
                 body = msgspec.json.decode(raw)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 body = None
         if not isinstance(body, dict):
             failed = {"rt_cd": "2", "msg_cd": "OPSQ9997", "msg1": "JSON PARSING ERROR"}
@@ -335,6 +337,10 @@ class Ports:
     def step(self, until_us: int) -> int:
         """Let market time move towards *until_us* once, send its frames, and return the new time."""
         now = self.exchange.step(until_us)
+        if self.speed is None:
+            # Under a clock that runs, steps are as long as it happens: there the wall tells the seconds (1.8).
+            for service in self.exchange.services.values():
+                service.limit.step()
         self.flush()
         self.let_faults_act()
         due = [moved for due_us, moved in self._waiting if due_us <= now]
