@@ -126,7 +126,10 @@ class World:
     # -- admin ----------------------------------------------------------------------------------------------
 
     async def admin(self, **call: object) -> Any:
-        await self._admin.send(json.dumps(call))
+        return await self.admin_text(json.dumps(call))
+
+    async def admin_text(self, text: str | bytes) -> Any:
+        await self._admin.send(text)
         return json.loads(await self._admin.recv())
 
     async def fault(self, kind: str, **given: object) -> int:

@@ -65,3 +65,10 @@ async def test_a_frame_that_is_no_registration_is_answered_and_the_line_stays(te
         for sent, expected in ((text, code), (json.dumps(REGISTRATION), "OPSP0011")):
             await line.send(sent)
             assert json.loads(await line.recv())["body"]["msg_cd"] == expected
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, b"\xff", "null", '{"op":"step","until":18446744073709551615}'])
+async def test_the_admin_port_names_what_is_wrong_and_stays(text: str | bytes) -> None:
+    async with open_world() as world:
+        assert "error" in await world.admin_text(text)
+        assert "now" in await world.admin(op="now")

@@ -6,7 +6,7 @@ No part of the KIS surface. One client at a time holds it: the one that owns the
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from websockets.asyncio.connection import broadcast
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from kquant.exchange.core.service import Service
     from kquant.exchange.servers.ports import Ports
+
+LAST_US: Final = 253_370_764_800 * US
+"""The year 9999: later times have no date."""
 
 
 class Admin:
@@ -53,7 +56,7 @@ class Admin:
             if operation in ("fault", "faults", "clear_fault"):
                 return self._faults(operation, call)
             service = self._ports.exchange.services[call.get("service", "real")]
-        except (msgspec.DecodeError, TypeError, KeyError, AttributeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError, AttributeError):
             return {"error": "expected a JSON object with op, and service real or paper where it matters"}
         exchange = self._ports.exchange
         match operation:
@@ -63,8 +66,10 @@ class Admin:
                 if self._ports.speed is not None:
                     return {"error": "the clock runs by itself; step needs --speed max"}
                 until = call.get("until")
-                if not isinstance(until, int):
-                    return {"error": f"until is UTC microseconds as a whole number, not {until!r}"}
+                if not isinstance(until, int) or until > LAST_US:
+                    return {
+                        "error": f"until is UTC microseconds as a whole number, before the year 9999, not {until!r}"
+                    }
                 return {"now": self._ports.step(until), **self._frames(service)}
             case "now":
                 return {"now": exchange.now_us, "speed": self._ports.speed}
