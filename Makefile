@@ -17,7 +17,7 @@ fuzz: setup
 
 # SEEDS whole days, each with a bit of everything that can go wrong; FROM the first seed.
 rough: setup
-	KQUANT_ROUGH=$(or $(SEEDS),10) KQUANT_ROUGH_FROM=$(or $(FROM),1) $(BIN)/python -m pytest tests/faults/test_rough.py -n 2
+	ROUGH_DAYS=$(or $(SEEDS),10) ROUGH_FROM=$(or $(FROM),1) $(BIN)/python -m pytest tests/faults/test_rough.py -n 2
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """Rough days: a seed draws a bit of everything. A few seeds each time; `make rough` plays as many as it is told to.
 
-KQUANT_ROUGH: how many whole days to play, seeds counted from KQUANT_ROUGH_FROM (1). Without it the afternoon's seeds
-below are played. A failing seed is played again by KQUANT_ROUGH=1 KQUANT_ROUGH_FROM=<seed>.
+ROUGH_DAYS: how many whole days to play, seeds counted from ROUGH_FROM (1). Without it the afternoon's seeds
+below are played. A failing seed is played again by ROUGH_DAYS=1 ROUGH_FROM=<seed>.
 """
 
 import os
@@ -17,8 +17,8 @@ from .rig import BUSY, play
 
 pytestmark = pytest.mark.timeout(1_800)
 
-COUNT = int(os.environ.get("KQUANT_ROUGH", "0"))
-FIRST = int(os.environ.get("KQUANT_ROUGH_FROM", "1"))
+COUNT = int(os.environ.get("ROUGH_DAYS", "0"))
+FIRST = int(os.environ.get("ROUGH_FROM", "1"))
 SEEDS = range(FIRST, FIRST + COUNT) if COUNT else (1, 2)
 WALL = {"half_open"}
 """Kinds that only the wall's clock finds out: a stepped one waits for a dead line for ever (`test_wall`)."""
