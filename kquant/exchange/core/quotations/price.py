@@ -242,7 +242,8 @@ class Prices:
         for name, dated, rate, kind, since in spans:
             found: Extreme = self._past.extreme(stock, "high" if kind == "high" else "low", since)
             values[name] = found.price
-            values[dated] = ymd(found.day) if found.day else ""
+            # No date of 292 real answers is blank, and python-kis refuses one that is.
+            values[dated] = ymd(found.day or self._source.market.prev_day)
             values[rate] = percent_of(price - found.price, found.price) if found.price else 0
         return values
 
