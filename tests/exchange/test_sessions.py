@@ -202,8 +202,8 @@ def test_a_notice_under_a_foreign_hts_id_is_acknowledged_and_its_line_is_soon_cu
     hub, now = client.exchange.real.hub, client.exchange.now_us // 1_000_000
     assert client.register(session, key, "H0STCNI0", "OTHER")["body"]["msg_cd"] == "OPSP0000"
     assert list(hub.listeners()) == []
-    assert hub.ended(now + 2) == []
-    assert hub.ended(now + 3) == [session]
+    assert not session.is_over(now + 2)
+    assert session.is_over(now + 3)
 
 
 def test_prints_of_one_second_come_in_one_frame_with_cumulative_figures(client: Client) -> None:

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from kquant.exchange.core.order_types import Session
 from kquant.exchange.core.rules import RANDOM_END_S, tick_size
+from kquant.exchange.market import sessions
 from kquant.exchange.market.model import Phase
-from kquant.exchange.market.sessions import AFTER_MARKET_SINCE, CLOSING_CALL_SECONDS, OPENING_CALL_SECONDS
 
 Window = tuple[int, int]
 
@@ -71,22 +71,18 @@ class Hours(Struct, frozen=True, kw_only=True):
         }[session]
 
 
-EVENING: Final = 20 * _HOUR
-"""Both venues' evening ends then on every day, whenever the regular session closed."""
-
-
 def hours_of(day: dt.date, open_second: int, close_second: int) -> Hours:
-    """Return the sessions of a *day* whose regular session is given."""
-    after = (close_second + 1_800, EVENING)
+    """Return the sessions of a *day* whose regular session is given: the market's own, and what only orders know."""
+    market = sessions.hours_of(day, open_second, close_second)
     return Hours(
         open=open_second,
         close=close_second,
-        pre_open=(open_second - 1_800, open_second - 1_200),
-        opening_from=open_second - OPENING_CALL_SECONDS,
-        closing_from=close_second - CLOSING_CALL_SECONDS,
-        post_close=(close_second + 600, close_second + 1_800),
-        after=after if day >= AFTER_MARKET_SINCE else None,
-        nxt=(open_second - _HOUR, after[1]),
+        pre_open=(market.opening_from, market.opening_from + 600),
+        opening_from=market.opening_from,
+        closing_from=market.closing_from,
+        post_close=(market.post_close_from, market.post_close_until),
+        after=(market.after_from, market.after_until) if market.after_from else None,
+        nxt=(open_second - _HOUR, sessions.EVENING),
     )
 
 

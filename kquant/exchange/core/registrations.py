@@ -86,6 +86,10 @@ class WsSession(Struct, kw_only=True, eq=False):
     ends_at: int | None = None
     """Market time at which the server cuts the line."""
 
+    def is_over(self, now: int) -> bool:
+        """Return whether the server cuts the line at *now*."""
+        return self.ends_at is not None and now >= self.ends_at
+
     def cipher(self, tr_id: str) -> tuple[str, str]:
         """Return the AES key (32) and iv (16) of a channel: each belongs to this session and this channel alone."""
         digest = hashlib.sha256(self.secret + tr_id.encode()).hexdigest()
@@ -185,10 +189,6 @@ class SessionHub:
                 at = dt.datetime.fromtimestamp(now, KST)
                 due.append((session, f'{{"header":{{"tr_id":"PINGPONG","datetime":"{at:%Y%m%d%H%M%S}"}}}}'))
         return due
-
-    def ended(self, now: int) -> list[WsSession]:
-        """Return the sessions whose line the server cuts at *now*."""
-        return [row for row in self.sessions.values() if row.ends_at is not None and now >= row.ends_at]
 
     def holders_of(self, tr_id: str) -> dict[str, dict[int, WsSession]]:
         """Return who has registered *tr_id*, by tr_key."""

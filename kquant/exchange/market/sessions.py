@@ -29,6 +29,8 @@ _SPECIAL = {
 }
 """Days of other hours: the first trading day of a year opens late, the college entrance exam moves the session."""
 AFTER_MARKET_SINCE = dt.date(2026, 9, 14)
+EVENING = 20 * 3_600
+"""Both venues' evening ends then on every day, whenever the regular session closed."""
 
 REGULAR_BEFORE = Segment("regular", "2", "10")
 REGULAR = Segment("regular", "2", "20")
@@ -75,7 +77,7 @@ class Hours(NamedTuple):
     @property
     def after_until(self) -> int:
         """End of the after-market: at 20:00, also on a day that closes late."""
-        return 20 * 3_600 if self.after_from else 0
+        return EVENING if self.after_from else 0
 
 
 def hours_of(day: dt.date, open_second: int, close_second: int) -> Hours:

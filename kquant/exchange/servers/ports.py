@@ -310,8 +310,7 @@ class Ports:
             if session.unanswered == 0:
                 self._asked.pop(session, None)
             silent = session.unanswered > 0 and wall - self._asked.setdefault(session, wall) >= ECHO_S
-            due = session.ends_at is not None and now >= session.ends_at
-            if silent or due or line.transport.get_write_buffer_size() > SLOW_BYTES:
+            if silent or session.is_over(now) or line.transport.get_write_buffer_size() > SLOW_BYTES:
                 self.cut(session)
 
     def let_faults_act(self) -> None:
