@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.exchange.fault_world import open_world
+from tests.exchange.fault_world import BALANCE, DAILY, open_world
 
 REGISTRATION = {
     "header": {"approval_key": "none", "custtype": "P", "tr_type": "1", "content-type": "utf-8"},
@@ -72,3 +72,25 @@ async def test_the_admin_port_names_what_is_wrong_and_stays(text: str | bytes) -
     async with open_world() as world:
         assert "error" in await world.admin_text(text)
         assert "now" in await world.admin(op="now")
+
+
+@pytest.mark.parametrize(
+    "name", ["AFHR_FLPR_YN", "INQR_DVSN", "FUND_STTL_ICLD_YN", "FNCG_AMT_AUTO_RDPT_YN", "PRCS_DVSN"]
+)
+async def test_a_choice_of_the_balance_that_is_none_is_refused_by_name(name: str) -> None:
+    """kis-protocol 4.5."""
+    async with open_world() as world:
+        wrong = (await world.get("/trading/inquire-balance", "TTTC8434R", BALANCE | {name: "Z"})).body
+        right = (await world.balance()).body
+    assert (wrong["msg_cd"], name in wrong["msg1"]) == ("OPSQ2002", True)
+    assert right["rt_cd"] == "0"
+
+
+@pytest.mark.parametrize("name", ["SLL_BUY_DVSN_CD", "CCLD_DVSN", "INQR_DVSN", "EXCG_ID_DVSN_CD"])
+async def test_a_choice_of_the_daily_list_that_is_none_is_refused_by_name(name: str) -> None:
+    """kis-protocol 4.6."""
+    async with open_world() as world:
+        wrong = (await world.get("/trading/inquire-daily-ccld", "TTTC0081R", DAILY | {name: "77"})).body
+        right = (await world.daily()).body
+    assert (wrong["msg_cd"], name in wrong["msg1"]) == ("OPSQ2002", True)
+    assert right["rt_cd"] == "0"

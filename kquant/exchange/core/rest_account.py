@@ -44,6 +44,13 @@ _BALANCE_PARAMS: Final = (
     "PRCS_DVSN",
     *_PAGING,
 )
+_BALANCE_CHOICES: Final = {
+    "AFHR_FLPR_YN": ("N", "X", "Y"),
+    "INQR_DVSN": ("01", "02"),
+    "FUND_STTL_ICLD_YN": ("N", "Y"),
+    "FNCG_AMT_AUTO_RDPT_YN": ("N", "Y"),
+    "PRCS_DVSN": ("00", "01"),
+}
 _DAILY_PARAMS: Final = (
     *("INQR_STRT_DT", "INQR_END_DT", "SLL_BUY_DVSN_CD", "INQR_DVSN", "PDNO", "CCLD_DVSN", "ORD_GNO_BRNO", "ODNO"),
     *("INQR_DVSN_3", "INQR_DVSN_1"),
@@ -54,6 +61,11 @@ _CHANGE_FIELDS: Final = (
     *("ORD_QTY", "ORD_UNPR", "QTY_ALL_ORD_YN"),
 )
 _SIDES: Final = {"00": None, "": None, "01": "sell", "02": "buy"}
+_DAILY_CHOICES: Final = {
+    "SLL_BUY_DVSN_CD": tuple(_SIDES),
+    "CCLD_DVSN": ("00", "", "01", "02"),
+    "INQR_DVSN": ("00", "01"),
+}
 
 
 class Account:
@@ -152,7 +164,7 @@ class Account:
         """inquire-balance: the positions page by page and the account's sums (on every page)."""
         self._check_account(request.params)
         fields = required(request.params, *_BALANCE_PARAMS)
-        for name, allowed in (("INQR_DVSN", ("01", "02")), ("PRCS_DVSN", ("00", "01"))):
+        for name, allowed in _BALANCE_CHOICES.items():
             if fields[name] not in allowed:
                 raise value_error(name, fields[name])
         with_yesterday = fields["PRCS_DVSN"] == "00"
@@ -232,10 +244,12 @@ class Account:
         for name in ("INQR_STRT_DT", "INQR_END_DT"):
             if len(fields[name]) != len(self._today) or not fields[name].isdigit():
                 raise value_error(name, fields[name])
-        for name, allowed in (("SLL_BUY_DVSN_CD", _SIDES), ("CCLD_DVSN", ("00", "", "01", "02"))):
+        for name, allowed in _DAILY_CHOICES.items():
             if fields[name] not in allowed:
                 raise value_error(name, fields[name])
-        venue = str(request.params.get("EXCG_ID_DVSN_CD", "")).strip() or "KRX"
+        venue = request.params.get("EXCG_ID_DVSN_CD", "").strip() or "KRX"
+        if venue not in ("KRX", "NXT", "SOR", "ALL"):
+            raise value_error("EXCG_ID_DVSN_CD", venue)
         split = _three_months_before(self._market.day)
         is_old = request.headers["tr_id"] in OLD_LIST_IDS
         orders = [
