@@ -278,7 +278,7 @@ QUOTES = (
         {"output": Container("object", "seln_mbcr_no1 seln_mbcr_name5 total_seln_qty1# seln_mbcr_rlim1% seln_qty_icdc1# "
             "shnu_mbcr_no1 shnu_mbcr_name5 total_shnu_qty5# shnu_mbcr_rlim5% shnu_qty_icdc5# glob_total_seln_qty# "
             "glob_seln_rlim% glob_ntby_qty# glob_total_shnu_qty# glob_shnu_rlim% seln_mbcr_glob_yn_1? "
-            "shnu_mbcr_glob_yn_5? glob_total_seln_qty_icdc# glob_total_shnu_qty_icdc#")},
+            "shnu_mbcr_glob_yn_5? glob_total_seln_qty_icdc# glob_total_shnu_qty_icdc# acml_vol#")},
     ),
     Endpoint(  # fields [samples]
         "4.1", "/quotations/inquire-time-itemconclusion", "FHPST01060000", True,

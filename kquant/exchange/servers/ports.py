@@ -38,7 +38,8 @@ SLOW_BYTES: Final = 32 * 1024 * 1024
 DAY_S: Final = 86_400
 ECHO_S: Final = 40.0
 """A client that leaves PINGPONG unanswered this many wall seconds is cut off. Source: kis-protocol.md 2.3, 7.6."""
-_ORDERLY: Final = (1000, 1001)
+_ORDERLY: Final = (1000, 1001, 1005)
+"""How a client says goodbye; 1005 is a close frame without a code."""
 
 
 class PortNumbers(Struct, frozen=True, kw_only=True):

@@ -193,6 +193,23 @@ def test_a_second_line_of_the_key_is_refused_and_a_lost_one_keeps_it_for_a_while
         assert said(heard(second, text), "OPSP0000")
 
 
+@PREFIXES
+def test_a_line_that_its_client_closes_frees_the_key_at_once(
+    prefix: str, exchange: Standing, codes: list[str], admin: Admin
+) -> None:
+    """kis-protocol 2.5, 6 row 3: close properly; some clients send a close frame without a code."""
+    caller = Caller(exchange, prefix)
+    text = register(caller.approval().body["approval_key"], "H0STCNT0", codes[0])
+    for code in (None, 1000, None):
+        with caller.line() as socket:
+            assert said(heard(socket, text), "OPSP0000")
+            socket.protocol.send_close(code)
+            for data in socket.protocol.data_to_send():
+                socket.socket.sendall(data)
+            while admin.ask(op="registrations", service="paper" if prefix else "real")["sessions"]:
+                pass
+
+
 @pytest.mark.parametrize(
     "tr_id",
     [*(f"H0{venue}{kind}" for venue in ("ST", "NX", "UN") for kind in ("CNT0", "ASP0", "PGM0", "MKO0", "ANC0"))],

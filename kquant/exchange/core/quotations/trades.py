@@ -133,6 +133,7 @@ class Trades:
             "glob_shnu_rlim": cents(percent_of(glob["shnu"][0], volume)),
             "glob_total_seln_qty_icdc": str(glob["seln"][1]),
             "glob_total_shnu_qty_icdc": str(glob["shnu"][1]),
+            "acml_vol": str(self._source.stats(stock).volume),
         }
         return Answer(outputs={"output": output})
 
