@@ -2,7 +2,11 @@
 
 import sys
 
-from kquant.cli import main
+try:
+    from kquant.cli import main
+    from kquant.cli.app import app  # noqa: F401  what it needs is installed
+except ModuleNotFoundError as error:
+    sys.exit(f"run.py: {error.name} is not installed here: run `make setup`, then `.venv/bin/python run.py`")
 
 if __name__ == "__main__":
     sys.exit(main())

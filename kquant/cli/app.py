@@ -169,7 +169,9 @@ def halt(
             raise DayError(f"cannot write to {folder}: {error.strerror or error}") from None
     for folder in folders:
         recorded = _tell(folder, "halt", reason) or recorded
-    text = "halted; the running instance has recorded it" if recorded else "halted by file; no instance is running"
+    where = ", ".join(map(str, folders))
+    what = "the running instance has recorded it" if recorded else "by file, no instance is running there"
+    text = f"halted {where}: {what}"
     return _said(text, halted=True, recorded=recorded, json=json)
 
 
@@ -206,7 +208,8 @@ def status(*, account: Account = None, data: Data = None, config: ConfigFile = N
     if json:
         print_json(answer)
     else:
-        sys.stdout.write(f"{answer['clock']} KST  {answer['line']}\n")
+        halted = f"  HALTED, no new buys ({answer['halted']}): kquant resume" if answer.get("halted") else ""
+        sys.stdout.write(f"{answer['clock']} KST  {answer['line']}{halted}\n")
     return codes.OK
 
 

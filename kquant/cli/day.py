@@ -28,6 +28,7 @@ from kquant.events.base import Event
 from kquant.events.day import AlertRaised, DayClosed, DayOpened, JobDue, RunStarted, RunStopped
 from kquant.events.portfolio import DayReconciled
 from kquant.gateways.embedded import ExchangeError
+from kquant.gateways.operator import HaltFlag
 from kquant.journal import SqliteJournal, open_day
 from kquant.replay.verify import code_hash
 from kquant.settings import Settings
@@ -65,12 +66,13 @@ class DayRun:
         self._alerts = alerts
         self._until = until
         self._interrupted = interrupted
+        self._halt = HaltFlag(account_folder)
         self._failed = asyncio.Event()
         self._reason = ""
         self._over = False
         self._reconciled: DayReconciled | None = None
         self._progress = Progress(settings.slots.capacity)
-        self._read = Seq(0)
+        self._read = self._known = Seq(0)
         self._journal: SqliteJournal | None = None
 
     async def run(self) -> Outcome:
@@ -147,6 +149,9 @@ class DayRun:
                 versions={"kquant": version("kquant"), "python": sys.version.split()[0]},
             )
         ]
+        self._known = journal.head
+        if self._halt.is_halted():
+            log.warning("entries are halted: nothing new is bought until `kquant resume`", reason=self._halt.reason())
         if journal.head == 0:
             events.append(
                 DayOpened(
@@ -172,7 +177,7 @@ class DayRun:
                         self._over = True
                     case DayReconciled():
                         self._reconciled = fact.event
-                    case AlertRaised(level=level, text=text):
+                    case AlertRaised(level=level, text=text) if fact.seq > self._known:
                         log.log(40 if level == "critical" else 30, text, seq=fact.seq)
                     case _:
                         pass
@@ -204,7 +209,15 @@ class DayRun:
         return codes.OK if self._reconciled.agrees else codes.DIFFERS
 
     def _status(self) -> dict[str, Any]:
-        return {"clock": self._progress.clock(), "line": self._progress.line(), "slots": self._progress.slots}
+        return {
+            "profile": self._settings.profile,
+            "account": masked(self._lines.keys.account),
+            "day": self._planned.day.isoformat(),
+            "clock": self._progress.clock(),
+            "line": self._progress.line(),
+            "slots": self._progress.slots,
+            "halted": self._halt.reason() or ("no reason given" if self._halt.is_halted() else None),
+        }
 
     def _fatal(self, loop: asyncio.AbstractEventLoop, reason: str) -> None:
         """Stop the run; called from any thread, the first reason counts."""

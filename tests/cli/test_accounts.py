@@ -18,6 +18,9 @@ def test_halt_without_an_account_halts_all_of_them(tmp_path, capsys):
     for name in (DEMO, PAPER, "exchange"):
         (tmp_path / name).mkdir()
     assert main(["halt", "--data", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert str(tmp_path / DEMO) in said
+    assert str(tmp_path / PAPER) in said
     assert HaltFlag(tmp_path / DEMO).is_halted()
     assert HaltFlag(tmp_path / PAPER).is_halted()
     assert not (tmp_path / "exchange" / "HALT").exists()

@@ -48,7 +48,9 @@ async def test_a_running_day_answers_over_its_socket_and_halt_stops_buys_until_r
         for done in (status, events, why, rebuilt, verified):
             assert done.returncode == 0, (done.args, done.stderr, done.stdout)
             assert run.poll() is None
-        assert set(msgspec.json.decode(status.stdout)) >= {"clock", "line", "slots"}
+        shown = msgspec.json.decode(status.stdout)
+        assert set(shown) >= {"clock", "line", "slots", "day"}
+        assert (shown["profile"], shown["account"], shown["halted"]) == ("demo", "5000****-01", "before the start")
         listed = msgspec.json.decode(events.stdout)
         assert scored.seq in {row["seq"] for row in listed}
         assert {row["stream"] for row in listed} == {"scorer"}

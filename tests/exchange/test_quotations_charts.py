@@ -167,7 +167,11 @@ def test_an_imported_day_invents_no_prices_of_other_days() -> None:
 def test_an_imported_days_year_high_is_the_tables_until_the_day_passes_it() -> None:
     client = Client(imported(known(closes=(9_000, 10_000), w52_high=12_000, w52_low=8_000)))
     price = client.call("/quotations/inquire-price", "FHKST01010100", of("000010"))[1]["output"]
-    assert (price["w52_hgpr"], price["w52_hgpr_date"], price["w52_hgpr_vrss_prpr_ctrt"]) == ("12000", "20260114", "-16.67")
+    assert (price["w52_hgpr"], price["w52_hgpr_date"], price["w52_hgpr_vrss_prpr_ctrt"]) == (
+        "12000",
+        "20260114",
+        "-16.67",
+    )
     assert price["stck_dryy_hgpr"] == "0"
 
 
