@@ -19,7 +19,7 @@ from kquant.events.feed import NoticeReceived, NoticeUnreadable
 from kquant.events.slots import RegisterWanted
 from kquant.gateways.clock import SteppedClock
 from kquant.gateways.kis.channels import TR_IDS, Market
-from kquant.gateways.kis.session import Broken, Data, FeedSession, Rejected, Report
+from kquant.gateways.kis.session import Broken, Data, FeedSession, Rejected, Report, Told
 from kquant.gateways.kis.wire import decode
 from kquant.gateways.market import MarketDesk
 from kquant.journal import MemoryJournal
