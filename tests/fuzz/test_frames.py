@@ -268,6 +268,8 @@ def test_control_frames_and_notices_never_crash_and_never_answer_what_was_not_as
                         assert 0 <= event.price < 1 << 62
                 case Broken():
                     assert "OPSP8996" in output.reason
+                case Told(at=at):
+                    assert 0 < at < 1 << 62
                 case _:
                     assert isinstance(output, Rejected)
         session.to_send(AT)
