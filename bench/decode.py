@@ -15,7 +15,7 @@ TITLE = "1. Trade-frame decode"
 def run(options: Options, work: Path) -> Result:
     """Decode the same records with both; the peer gets them without the 47th field, which it refuses."""
     try:
-        from kquant.gateways.kis.wire import decode
+        from kquant.gateways.kis.feed.wire import decode
     except ImportError as error:
         raise NotMeasured(f"the decoder of data frames cannot be imported: {error}") from error
     frames = synthetic.mixed(4_000 if options.quick else 20_000)

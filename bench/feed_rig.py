@@ -19,9 +19,9 @@ from kquant.events.day import DayOpened, RunStarted
 from kquant.events.feed import FeedConnected, Registered
 from kquant.events.orders import TriggerArmed
 from kquant.events.slots import RegisterWanted
-from kquant.gateways.kis.feed import KisFeed
-from kquant.gateways.kis.session import FeedSession
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.gateway import KisFeed
+from kquant.gateways.kis.feed.session import FeedSession
+from kquant.gateways.kis.feed.wire import decode
 from kquant.gateways.market import MarketDesk
 from kquant.hours import day_hours
 from kquant.journal import TapeWriter, open_day

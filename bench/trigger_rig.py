@@ -24,7 +24,7 @@ from kquant.events.day import DayOpened, RunStarted
 from kquant.events.feed import Registered
 from kquant.events.orders import OrderIntended
 from kquant.events.portfolio import PositionOpened
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.wire import decode
 from kquant.gateways.market import MarketDesk
 from kquant.hours import day_hours
 from kquant.journal import TapeWriter, open_day

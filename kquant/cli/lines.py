@@ -18,13 +18,13 @@ from msgspec import Struct
 
 from kquant.cli.keys import Keys, expiry_warning, issued_on
 from kquant.gateways.clock import Clock, SteppedClock
-from kquant.gateways.kis.auth import Secrets
-from kquant.gateways.kis.calls import DataCalls, KisCalls
-from kquant.gateways.kis.endpoints import Environment
-from kquant.gateways.kis.environment import check_belonging, start_error
-from kquant.gateways.kis.errors import KisError
-from kquant.gateways.kis.limits import Limit, limit_for
-from kquant.gateways.kis.rest import DATA_ADVICE, ReadOnlyClient, RestClient, no_jitter, some_jitter
+from kquant.gateways.kis.rest.auth import Secrets
+from kquant.gateways.kis.rest.calls import DataCalls, KisCalls
+from kquant.gateways.kis.rest.client import DATA_ADVICE, ReadOnlyClient, RestClient, no_jitter, some_jitter
+from kquant.gateways.kis.rest.endpoints import Environment
+from kquant.gateways.kis.rest.environment import check_belonging, start_error
+from kquant.gateways.kis.rest.errors import KisError
+from kquant.gateways.kis.rest.limits import Limit, limit_for
 from kquant.settings import BrokerSettings
 from kquant.values import SECOND_US, Micros
 

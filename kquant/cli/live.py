@@ -28,7 +28,7 @@ from kquant.cli.outcome import Outcome
 from kquant.cli.plan import Planned, begun, chain_of, day_before, ended, next_open, sealed, unsealed_folder
 from kquant.config import Loaded
 from kquant.gateways.embedded import Credentials, EmbeddedExchange
-from kquant.gateways.kis.environment import service_of
+from kquant.gateways.kis.rest.environment import service_of
 from kquant.holiday_library import library_word
 from kquant.hours import ClosedDay, DayDecision, day_hours, hours_to_plan, up_from, up_until
 from kquant.krx import SessionHours

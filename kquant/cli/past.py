@@ -16,7 +16,7 @@ from kquant.cli.shell import Data, Json, app, data_folder, print_json
 from kquant.cli.summary import write_report
 from kquant.domain import OWNERS
 from kquant.events.base import Recorded
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.wire import decode
 from kquant.gateways.operator import INSTANCE, ask, ask_stream, decode_row
 from kquant.journal import read_day
 from kquant.replay import commands

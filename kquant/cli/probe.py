@@ -9,12 +9,12 @@ from kquant.cli.days import account_name
 from kquant.cli.keys import Keys, Purpose
 from kquant.cli.lines import Hosts, Lines
 from kquant.gateways.clock import WallClock
-from kquant.gateways.kis.auth import Secrets
-from kquant.gateways.kis.calls import DataCalls
-from kquant.gateways.kis.endpoints import Environment
-from kquant.gateways.kis.environment import check_belonging, start_error
-from kquant.gateways.kis.errors import KisError, StartError
-from kquant.gateways.kis.rest import RestClient
+from kquant.gateways.kis.rest.auth import Secrets
+from kquant.gateways.kis.rest.calls import DataCalls
+from kquant.gateways.kis.rest.client import RestClient
+from kquant.gateways.kis.rest.endpoints import Environment
+from kquant.gateways.kis.rest.environment import check_belonging, start_error
+from kquant.gateways.kis.rest.errors import KisError, StartError
 from kquant.settings import BrokerSettings, Settings
 from kquant.values import to_kst
 

@@ -12,14 +12,14 @@ from kquant.cli.lines import Lines
 from kquant.cli.lockstep import Part
 from kquant.gateways.clock import ClockGateway, RunningClock, SteppedClock, WallClock
 from kquant.gateways.embedded import Stepped
-from kquant.gateways.kis.channels import NOTICE_PAPER, NOTICE_REAL, ON_PAPER
-from kquant.gateways.kis.errors import KisError
-from kquant.gateways.kis.feed import KisFeed
-from kquant.gateways.kis.notices import NoticeLine
-from kquant.gateways.kis.orders import OrderGateway
-from kquant.gateways.kis.reads import RestGateway
-from kquant.gateways.kis.session import FeedSession
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.channels import NOTICE_PAPER, NOTICE_REAL, ON_PAPER
+from kquant.gateways.kis.feed.gateway import KisFeed
+from kquant.gateways.kis.feed.notices import NoticeLine
+from kquant.gateways.kis.feed.session import FeedSession
+from kquant.gateways.kis.feed.wire import decode
+from kquant.gateways.kis.rest.errors import KisError
+from kquant.gateways.kis.rest.orders import OrderGateway
+from kquant.gateways.kis.rest.reads import RestGateway
 from kquant.gateways.market import MarketDesk
 from kquant.gateways.operator import HaltFlag, OperatorGateway
 from kquant.gateways.research.gateway import AnalysisGateway

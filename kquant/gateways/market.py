@@ -18,7 +18,7 @@ import msgspec
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlertRaised
 from kquant.events.market import BarsClosed, MarketStatusChanged
-from kquant.gateways.kis.guards import Guards, Quarantine, Reason, Verdict
+from kquant.gateways.kis.feed.guards import Guards, Quarantine, Reason, Verdict
 from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.journal.tape import Tape, TapeRecord
 from kquant.market.board import NO_EPOCH

@@ -1,4 +1,4 @@
-"""Market data as the fold takes it, after the wire's names are gone. Filled by `gateways.kis.wire`."""
+"""Market data as the fold takes it, after the wire's names are gone. Filled by `gateways.kis.feed.wire`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from kquant.cli.keys import Keys
 from kquant.cli.lines import Hosts, Lines
 from kquant.cli.shell import settings_for
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.limits import PORTFOLIO, Limiter
+from kquant.gateways.kis.rest.limits import PORTFOLIO, Limiter
 from kquant.values import Micros
 
 APPLIED = date(2026, 11, 20)

@@ -18,7 +18,7 @@ from kquant.config import load, parse_value
 from kquant.domain import OWNERS
 from kquant.events.orders import OrderIntended
 from kquant.events.scanner import RankingsAnswered
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.wire import decode
 from kquant.journal import TapeReader
 from kquant.market.records import Trade
 from kquant.replay.rebuild import rebuild

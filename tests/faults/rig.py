@@ -26,7 +26,7 @@ from kquant.cli.shell import settings_for
 from kquant.domain import OWNERS
 from kquant.events.base import Recorded
 from kquant.gateways.embedded import EmbeddedExchange
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.wire import decode
 from kquant.journal import open_day
 from kquant.replay import commands
 from kquant.values import kst_clock

@@ -8,7 +8,7 @@ from kquant.events.analyzer import ListingAnswered
 from kquant.events.day import AlertRaised
 from kquant.events.feed import FeedLost
 from kquant.events.slots import DropWanted, RegisterWanted, SlotSuspected
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.wire import decode
 from kquant.journal import TapeReader
 from kquant.market.records import Trade
 from kquant.values import SECOND_US

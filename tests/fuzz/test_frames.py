@@ -18,9 +18,9 @@ from kquant.events.day import RunStarted
 from kquant.events.feed import NoticeReceived, NoticeUnreadable
 from kquant.events.slots import RegisterWanted
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.channels import TR_IDS, Market
-from kquant.gateways.kis.session import Broken, Data, FeedSession, Rejected, Report, Told
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.channels import TR_IDS, Market
+from kquant.gateways.kis.feed.session import Broken, Data, FeedSession, Rejected, Report, Told
+from kquant.gateways.kis.feed.wire import decode
 from kquant.gateways.market import MarketDesk
 from kquant.journal import MemoryJournal
 from kquant.market.records import Book, MarketStatus, ProgramTrade, Trade

@@ -22,11 +22,11 @@ import pytest
 from kquant.exchange.core.exchange import Exchange, ExchangeOptions
 from kquant.exchange.core.rest import Request
 from kquant.exchange.core.state import ServiceOptions
-from kquant.gateways.kis.calls import DataCalls, TradingCalls
-from kquant.gateways.kis.calls.reference import FIGURES
-from kquant.gateways.kis.endpoints import Endpoint
-from kquant.gateways.kis.envelope import Answer, read_answer
-from kquant.gateways.kis.errors import KisError, KisUnreadable
+from kquant.gateways.kis.rest.calls import DataCalls, TradingCalls
+from kquant.gateways.kis.rest.calls.reference import FIGURES
+from kquant.gateways.kis.rest.endpoints import Endpoint
+from kquant.gateways.kis.rest.envelope import Answer, read_answer
+from kquant.gateways.kis.rest.errors import KisError, KisUnreadable
 from kquant.values import SECOND_US, Krw, Shares, Symbol
 from tests.gateways_kis.look_alike import ACCOUNTS, PAPER, REAL, market
 from tests.gateways_kis.scripted import DAY, Scripted

@@ -15,10 +15,10 @@ from websockets.http11 import Response
 from kquant.events.feed import FeedConnected, FeedLost, FeedUnreachable, FirstTick, Registered, RegistrationVoid
 from kquant.events.slots import RegisterWanted
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.feed import KisFeed
-from kquant.gateways.kis.rest import KisRefused
-from kquant.gateways.kis.session import FeedSession
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.gateway import KisFeed
+from kquant.gateways.kis.feed.session import FeedSession
+from kquant.gateways.kis.feed.wire import decode
+from kquant.gateways.kis.rest.client import KisRefused
 from kquant.gateways.market import MarketDesk
 from kquant.journal import MemoryJournal, MemoryTape
 from kquant.testing.facts import clock as kst

@@ -22,8 +22,8 @@ from kquant.events.feed import (
     Registered,
 )
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.notices import NoticeLine, Unreadable
-from kquant.gateways.kis.session import FeedSession
+from kquant.gateways.kis.feed.notices import NoticeLine, Unreadable
+from kquant.gateways.kis.feed.session import FeedSession
 from kquant.journal import MemoryJournal, MemoryTape
 from kquant.krx import SessionHours
 from kquant.market.records import RestPrice

@@ -10,7 +10,7 @@ from kquant.events.orders import TriggerArmed
 from kquant.events.pipeline import SnapshotWanted
 from kquant.events.slots import RegisterWanted
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.wire import decode
 from kquant.gateways.market import MarketDesk
 from kquant.journal import MemoryJournal, MemoryTape
 from kquant.market.fold import derive

@@ -14,11 +14,11 @@ from kquant.exchange.core.state import ServiceOptions
 from kquant.exchange.market import MarketDay, generate
 from kquant.exchange.servers.ports import PortNumbers, Ports
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.auth import Secrets
-from kquant.gateways.kis.calls import DataCalls, KisCalls, TradingCalls
-from kquant.gateways.kis.endpoints import Environment
-from kquant.gateways.kis.limits import limit_for
-from kquant.gateways.kis.rest import ReadOnlyClient, RestClient
+from kquant.gateways.kis.rest.auth import Secrets
+from kquant.gateways.kis.rest.calls import DataCalls, KisCalls, TradingCalls
+from kquant.gateways.kis.rest.client import ReadOnlyClient, RestClient
+from kquant.gateways.kis.rest.endpoints import Environment
+from kquant.gateways.kis.rest.limits import limit_for
 from kquant.settings import BrokerSettings
 from kquant.values import SECOND_US, Micros
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.calls import DataCalls, TradingCalls
-from kquant.gateways.kis.endpoints import Endpoint, Environment
-from kquant.gateways.kis.envelope import Answer, read_answer
+from kquant.gateways.kis.rest.calls import DataCalls, TradingCalls
+from kquant.gateways.kis.rest.endpoints import Endpoint, Environment
+from kquant.gateways.kis.rest.envelope import Answer, read_answer
 from kquant.values import from_kst
 
 DAY = dt.date(2026, 11, 20)

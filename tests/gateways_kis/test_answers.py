@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kquant.gateways.kis.errors import KisRefused, KisUnreadable
+from kquant.gateways.kis.rest.errors import KisRefused, KisUnreadable
 from kquant.values import Symbol
 from tests.gateways_kis.scripted import Scripted, ok
 
@@ -231,7 +231,7 @@ async def test_another_refusal_of_a_condition_search_is_an_error():
 
 async def test_a_filler_amount_is_none_and_a_ratio_of_the_same_figure_stays():
     """kis-protocol 4.7"""
-    from kquant.gateways.kis.calls.reference import FIGURES
+    from kquant.gateways.kis.rest.calls.reference import FIGURES
 
     income = {"stac_yymm": "202512"} | dict.fromkeys(FIGURES["income"], "99.99")
     ratio = {"stac_yymm": "202512"} | dict.fromkeys(FIGURES["ratios"], "99.99")

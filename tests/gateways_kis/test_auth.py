@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kquant.exchange.core.auth import Credentials, TokenOffice
-from kquant.gateways.kis.auth import Auth, Secrets
-from kquant.gateways.kis.errors import KisRefused, KisUnreadable, TokenTooSoon
+from kquant.gateways.kis.rest.auth import Auth, Secrets
+from kquant.gateways.kis.rest.errors import KisRefused, KisUnreadable, TokenTooSoon
 
 HOUR = 3_600.0
 START = 1_800_000_000.0
@@ -175,7 +175,7 @@ async def test_revoking_forgets_the_token_on_disk_too(office, tmp_path):
 
 
 async def test_a_token_folder_that_is_gone_is_told(office, tmp_path):
-    from kquant.gateways.kis.errors import KisNotSent
+    from kquant.gateways.kis.rest.errors import KisNotSent
 
     auth = Auth("h", SECRETS, tmp_path / "absent" / "file" / "token.json", office.post, wall=office.now)
     (tmp_path / "absent").write_text("a file where a folder should be")

@@ -7,11 +7,11 @@ import datetime as dt
 import pytest
 
 from kquant.exchange.market import MarketDay
-from kquant.gateways.kis.answers import FinanceTable
-from kquant.gateways.kis.calls.reference import FIGURES
-from kquant.gateways.kis.endpoints import FLUCTUATION
-from kquant.gateways.kis.environment import SERVICES
-from kquant.gateways.kis.errors import KisRefused
+from kquant.gateways.kis.rest.answers import FinanceTable
+from kquant.gateways.kis.rest.calls.reference import FIGURES
+from kquant.gateways.kis.rest.endpoints import FLUCTUATION
+from kquant.gateways.kis.rest.environment import SERVICES
+from kquant.gateways.kis.rest.errors import KisRefused
 from kquant.values import Krw, Shares
 from tests.gateways_kis.look_alike import DAY, LookAlike, look_alike, market
 

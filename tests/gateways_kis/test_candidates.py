@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kquant.gateways.kis.candidates import Candidates, UnknownSource
-from kquant.gateways.kis.errors import KisUnreachable, NotOnPaper
+from kquant.gateways.kis.rest.candidates import Candidates, UnknownSource
+from kquant.gateways.kis.rest.errors import KisUnreachable, NotOnPaper
 from tests.gateways_kis.look_alike import look_alike
 
 

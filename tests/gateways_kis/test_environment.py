@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from kquant.gateways.kis.endpoints import ACCOUNT, DATA, ORDERS
-from kquant.gateways.kis.environment import SERVICES, check_belonging, service_of, start_error
-from kquant.gateways.kis.errors import KisRefused, KisUnreachable, StartError
+from kquant.gateways.kis.rest.endpoints import ACCOUNT, DATA, ORDERS
+from kquant.gateways.kis.rest.environment import SERVICES, check_belonging, service_of, start_error
+from kquant.gateways.kis.rest.errors import KisRefused, KisUnreachable, StartError
 
 BOTH = ("real", "paper")
 

@@ -15,8 +15,8 @@ from kquant.events.base import Event
 from kquant.events.day import AlertRaised, DayOpened, RunStarted
 from kquant.events.feed import Dropped, RegistrationRefused
 from kquant.events.slots import RegisterWanted
-from kquant.gateways.kis.guards import AHEAD_US, PERSISTS, Guards, Quarantine
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.guards import AHEAD_US, PERSISTS, Guards, Quarantine
+from kquant.gateways.kis.feed.wire import decode
 from kquant.hours import day_hours
 from kquant.market.fold import derive
 from kquant.market.records import MarketStatus, Record, Trade

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.limits import BACKFILL, ORDERS, PORTFOLIO, RANKINGS, Limiter, limit_for
+from kquant.gateways.kis.rest.limits import BACKFILL, ORDERS, PORTFOLIO, RANKINGS, Limiter, limit_for
 from kquant.settings import LimitTable
 from kquant.values import SECOND_US, Micros
 from tests.gateways_kis.look_alike import settings as broker_settings

@@ -13,8 +13,8 @@ from kquant.events.base import Event
 from kquant.events.day import DayOpened
 from kquant.events.feed import Dropped, Registered
 from kquant.events.market import MarketStatusChanged
-from kquant.gateways.kis.liveness import Pulse, Quiet, Skew
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.liveness import Pulse, Quiet, Skew
+from kquant.gateways.kis.feed.wire import decode
 from kquant.hours import day_hours
 from kquant.market.records import Trade
 from kquant.settings import FeedSettings

@@ -12,8 +12,8 @@ import pytest
 
 from kquant.config import load
 from kquant.exchange.core.reference.master import master_zip
-from kquant.gateways.kis.errors import KisUnreadable
-from kquant.gateways.kis.master import parse
+from kquant.gateways.kis.rest.errors import KisUnreadable
+from kquant.gateways.kis.rest.master import parse
 from tests.gateways_kis.look_alike import market
 
 BANDS = load("demo", environ={}).settings.krx.ticks

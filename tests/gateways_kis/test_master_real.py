@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from kquant.gateways.kis.master import GROUPS, parse
-from kquant.gateways.kis.rest import KisUnreadable
+from kquant.gateways.kis.rest.client import KisUnreadable
+from kquant.gateways.kis.rest.master import GROUPS, parse
 from tests.gateways_kis.test_reads import BANDS
 
 

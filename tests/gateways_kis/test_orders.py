@@ -5,8 +5,8 @@ import pytest
 from kquant.events.base import name_of
 from kquant.events.orders import CancelWanted, OrderIntended, OrderSendStarted
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.orders import OrderGateway
-from kquant.gateways.kis.rest import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable
+from kquant.gateways.kis.rest.client import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable
+from kquant.gateways.kis.rest.orders import OrderGateway
 from kquant.journal.memory import MemoryJournal
 from kquant.krx import SessionHours
 

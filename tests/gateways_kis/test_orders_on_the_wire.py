@@ -22,10 +22,10 @@ from kquant.events.orders import (
     OrderUnknown,
 )
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.calls import KisCalls
-from kquant.gateways.kis.limits import ORDERS
-from kquant.gateways.kis.orders import OrderGateway
-from kquant.gateways.kis.rest import RestClient, Secrets
+from kquant.gateways.kis.rest.calls import KisCalls
+from kquant.gateways.kis.rest.client import RestClient, Secrets
+from kquant.gateways.kis.rest.limits import ORDERS
+from kquant.gateways.kis.rest.orders import OrderGateway
 from kquant.gateways.operator import HaltFlag
 from kquant.journal.memory import MemoryJournal
 from kquant.krx import SessionHours

@@ -18,10 +18,10 @@ from kquant.events.slots import PollingEnded, PollingStarted
 from kquant.exchange.core.rest_reference import master_zip
 from kquant.exchange.market.model import Stock
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.limits import BACKFILL, Limiter
-from kquant.gateways.kis.master import parse
-from kquant.gateways.kis.reads import RestGateway
-from kquant.gateways.kis.rest import KisRefused, KisUnreachable, KisUnreadable
+from kquant.gateways.kis.rest.client import KisRefused, KisUnreachable, KisUnreadable
+from kquant.gateways.kis.rest.limits import BACKFILL, Limiter
+from kquant.gateways.kis.rest.master import parse
+from kquant.gateways.kis.rest.reads import RestGateway
 from kquant.journal.memory import MemoryJournal
 from kquant.krx import TickBand
 from kquant.market.records import RestPrice

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kquant.events.base import Event
 from kquant.events.day import AlertRaised
 from kquant.events.feed import FeedConnected, FeedLost, FeedStopped, FeedUnreachable
-from kquant.gateways.kis.reconnect import CLOSED, PROCESS_ENDED, STEADY_US, Reconnect
-from kquant.gateways.kis.session import Broken
+from kquant.gateways.kis.feed.reconnect import CLOSED, PROCESS_ENDED, STEADY_US, Reconnect
+from kquant.gateways.kis.feed.session import Broken
 from kquant.settings import FeedSettings
 from kquant.testing.facts import FactLog
 from kquant.values import SECOND_US, Epoch, Micros

@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 
 from kquant.gateways.clock import SteppedClock, WallClock
-from kquant.gateways.kis import master
-from kquant.gateways.kis.calls import KisCalls
-from kquant.gateways.kis.rest import (
+from kquant.gateways.kis.rest import master
+from kquant.gateways.kis.rest.calls import KisCalls
+from kquant.gateways.kis.rest.client import (
     KisRefused,
     KisUnreachable,
     KisUnreadable,

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from kquant.exchange.faults import faults_from_spec
-from kquant.gateways.kis.errors import KisError, KisRefused, KisUnreachable, KisUnreadable
+from kquant.gateways.kis.rest.errors import KisError, KisRefused, KisUnreachable, KisUnreadable
 from kquant.values import Krw, Shares
 from tests.gateways_kis.look_alike import LookAlike, look_alike, market
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.auth import Secrets
-from kquant.gateways.kis.calls import KisCalls
-from kquant.gateways.kis.endpoints import ACCOUNT, BALANCE, NEWS, ORDER, ORDERS, Endpoint
-from kquant.gateways.kis.environment import start_error
-from kquant.gateways.kis.errors import KisError, KisNotSent, KisRefused, NotAllowed, NotOnPaper, StartError
-from kquant.gateways.kis.rest import ReadOnlyClient, RestClient
+from kquant.gateways.kis.rest.auth import Secrets
+from kquant.gateways.kis.rest.calls import KisCalls
+from kquant.gateways.kis.rest.client import ReadOnlyClient, RestClient
+from kquant.gateways.kis.rest.endpoints import ACCOUNT, BALANCE, NEWS, ORDER, ORDERS, Endpoint
+from kquant.gateways.kis.rest.environment import start_error
+from kquant.gateways.kis.rest.errors import KisError, KisNotSent, KisRefused, NotAllowed, NotOnPaper, StartError
 from kquant.values import Krw, Micros, Shares
 from tests.gateways_kis.look_alike import PAPER, REAL, look_alike, market
 

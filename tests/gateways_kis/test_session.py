@@ -17,7 +17,7 @@ from kquant.events.feed import (
     RegistrationVoid,
 )
 from kquant.events.slots import DropWanted, RegisterWanted
-from kquant.gateways.kis.session import NOTICE_PATIENCE, Broken, Data, FeedSession, Report, Told
+from kquant.gateways.kis.feed.session import NOTICE_PATIENCE, Broken, Data, FeedSession, Report, Told
 from kquant.values import to_kst
 
 GAP, PATIENCE = 200_000, 3_000_000

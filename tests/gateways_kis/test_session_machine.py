@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kquant.events.feed import FeedConnected
-from kquant.gateways.kis.session import NOTICE_PATIENCE, Broken, Data, FeedSession, Output, Report
+from kquant.gateways.kis.feed.session import NOTICE_PATIENCE, Broken, Data, FeedSession, Output, Report
 from kquant.values import Epoch, Micros
 from tests.gateways_kis.test_session_scenarios import ACK, GAP, IV, KEY, ack, drop, fresh, register
 from tests.gateways_kis.test_wire import TRADE_47

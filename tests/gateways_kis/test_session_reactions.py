@@ -17,9 +17,9 @@ from kquant.events.feed import (
     RegistrationVoid,
 )
 from kquant.exchange.core import wire as exchange
-from kquant.gateways.kis.channels import KNOWN_WIDTHS, ON_PAPER, TR_IDS
-from kquant.gateways.kis.control import OPSP
-from kquant.gateways.kis.session import Broken, Data, FeedSession, Report
+from kquant.gateways.kis.feed.channels import KNOWN_WIDTHS, ON_PAPER, TR_IDS
+from kquant.gateways.kis.feed.control import OPSP
+from kquant.gateways.kis.feed.session import Broken, Data, FeedSession, Report
 from kquant.values import Epoch, Micros, Symbol
 from tests.gateways_kis.test_session_scenarios import (
     ACK,

@@ -21,7 +21,7 @@ from kquant.events.feed import (
 )
 from kquant.events.slots import DropWanted, RegisterWanted
 from kquant.exchange.core import wire as exchange
-from kquant.gateways.kis.session import NOTICE_PATIENCE, Broken, Data, FeedSession, Rejected, Report
+from kquant.gateways.kis.feed.session import NOTICE_PATIENCE, Broken, Data, FeedSession, Rejected, Report
 from kquant.values import Epoch, Micros, Seq, Symbol
 from tests.gateways_kis.test_wire import BOOK, TRADE_47
 

@@ -12,11 +12,11 @@ import pytest
 from aiohttp import web
 
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis import rest
-from kquant.gateways.kis.calls import KisCalls
-from kquant.gateways.kis.endpoints import ORDER, PRICE
-from kquant.gateways.kis.errors import TokenTooSoon
-from kquant.gateways.kis.rest import KisNotSent, KisRefused, KisUnreachable, KisUnreadable, RestClient, Secrets
+from kquant.gateways.kis.rest import client as rest
+from kquant.gateways.kis.rest.calls import KisCalls
+from kquant.gateways.kis.rest.client import KisNotSent, KisRefused, KisUnreachable, KisUnreadable, RestClient, Secrets
+from kquant.gateways.kis.rest.endpoints import ORDER, PRICE
+from kquant.gateways.kis.rest.errors import TokenTooSoon
 from kquant.values import Micros
 
 OK = {"rt_cd": "0", "msg_cd": "MCA00000", "msg1": "ok"}

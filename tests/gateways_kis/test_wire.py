@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kquant.gateways.kis import control, executions, wire
-from kquant.gateways.kis.control import Control
-from kquant.gateways.kis.executions import Keys
-from kquant.gateways.kis.wire import FeedFormatError
+from kquant.gateways.kis.feed import control, executions, wire
+from kquant.gateways.kis.feed.control import Control
+from kquant.gateways.kis.feed.executions import Keys
+from kquant.gateways.kis.feed.wire import FeedFormatError
 from kquant.market.records import Book, MarketStatus, ProgramTrade, Trade
 
 TRADE_46 = "0|H0STCNT0|001|005930^112616^62700^2^400^0.64^62700.41^62700^63000^62300^62700^62600^125^9694968^607878273600^25807^15918^-9889^93.01^4614191^4291558^1^0.45^63.03^090013^3^0^090646^5^-300^100741^2^400^20230324^20^N^71292^244009^2795345^2044512^0.16^5367918^180.61^0^^62700"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kquant.exchange.core import wire as theirs
-from kquant.gateways.kis import wire as ours
-from kquant.gateways.kis.executions import Keys, decode_notices
+from kquant.gateways.kis.feed import wire as ours
+from kquant.gateways.kis.feed.executions import Keys, decode_notices
 from kquant.market.records import Book, MarketStatus, ProgramTrade, Trade
 
 KEYS = Keys("k" * 32, "i" * 16)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kquant.gateways.kis import wire
-from kquant.gateways.kis.wire import FeedFormatError
+from kquant.gateways.kis.feed import wire
+from kquant.gateways.kis.feed.wire import FeedFormatError
 from kquant.market.records import Book, Trade
 from tests.gateways_kis.test_wire import BOOK, PROGRAM_2, TRADE_46, TRADE_47
 

@@ -11,7 +11,7 @@ import pytest
 
 from kquant.events.orders import OrderBlocked, OrderIntended, OrderUnknown
 from kquant.gateways.clock import SteppedClock
-from kquant.gateways.kis.orders import OrderGateway
+from kquant.gateways.kis.rest.orders import OrderGateway
 from kquant.hours import day_hours
 from kquant.journal.memory import MemoryJournal
 from kquant.settings import Follow

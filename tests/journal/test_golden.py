@@ -19,7 +19,7 @@ from msgspec import inspect
 from kquant.events import codec
 from kquant.events.base import Recorded
 from kquant.events.day import AlertRaised
-from kquant.gateways.kis import wire
+from kquant.gateways.kis.feed import wire
 from kquant.journal import Attachments, JournalError, TapeReader, TapeWriter, open_day, read_day
 from kquant.journal.tapefile import KINDS
 from kquant.market.records import RestPrice, Trade

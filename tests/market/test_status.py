@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kquant.events.market import MarketStatusChanged
 from kquant.events.slots import RegisterWanted
-from kquant.gateways.kis.wire import decode
+from kquant.gateways.kis.feed.wire import decode
 from kquant.journal import MemoryTape
 from kquant.market.fold import derive
 from kquant.replay.market import verify_market

@@ -1,1 +1,1 @@
-"""The KIS Open API: wire tables, sans-I/O session, REST client, order gateway."""
+"""The KIS Open API, spoken: `feed/` hears what KIS tells by itself, `rest/` asks and orders."""

@@ -13,10 +13,11 @@ import pytest
 from kquant.exchange.core.gateway import PREFIX, Gateway
 from kquant.exchange.core.layouts import FIELDS, LAYOUTS
 from kquant.exchange.core.rest import Request, Response
-from kquant.gateways.kis import endpoints, rest
-from kquant.gateways.kis.calls.reference import FIGURES
-from kquant.gateways.kis.channels import CHANNELS, LEAST_WIDTH
-from kquant.gateways.kis.envelope import Answer
+from kquant.gateways.kis.feed.channels import CHANNELS, LEAST_WIDTH
+from kquant.gateways.kis.rest import client as rest
+from kquant.gateways.kis.rest import endpoints
+from kquant.gateways.kis.rest.calls.reference import FIGURES
+from kquant.gateways.kis.rest.envelope import Answer
 from kquant.values import Krw, Shares, Symbol
 from tests.exchange.protocol_account import ACCOUNTS, OLD_IDS, ORDERS
 from tests.exchange.protocol_tables import QUOTATIONS, Endpoint, pattern_of

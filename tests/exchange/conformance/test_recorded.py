@@ -29,8 +29,8 @@ from kquant.exchange.market.model import (
     Status,
     Stock,
 )
-from kquant.gateways.kis import fields as ours
-from kquant.gateways.kis import wire
+from kquant.gateways.kis.feed import wire
+from kquant.gateways.kis.rest import fields as ours
 from kquant.market.records import Book as SeenBook
 from kquant.market.records import Trade
 

@@ -26,11 +26,11 @@ from kquant.events.feed import (
     RegistrationVoid,
 )
 from kquant.events.slots import DropWanted, RegisterWanted
-from kquant.gateways.kis.channels import CHANNELS, KNOWN_WIDTHS, TR_IDS, Market
-from kquant.gateways.kis.control import Control, Kind, decode_control, encode_request, reaction
-from kquant.gateways.kis.executions import Keys, decode_notices, is_notice
-from kquant.gateways.kis.registry import Key, Request
-from kquant.gateways.kis.wire import FeedFormatError, read
+from kquant.gateways.kis.feed.channels import CHANNELS, KNOWN_WIDTHS, TR_IDS, Market
+from kquant.gateways.kis.feed.control import Control, Kind, decode_control, encode_request, reaction
+from kquant.gateways.kis.feed.executions import Keys, decode_notices, is_notice
+from kquant.gateways.kis.feed.registry import Key, Request
+from kquant.gateways.kis.feed.wire import FeedFormatError, read
 from kquant.market.records import Record
 from kquant.values import KST, SECOND_US, Epoch, Micros, Seq, Symbol
 

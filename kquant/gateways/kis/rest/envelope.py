@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from kquant.gateways.kis.errors import KisRefused, KisUnreadable
-from kquant.gateways.kis.fields import Row
+from kquant.gateways.kis.rest.errors import KisRefused, KisUnreadable
+from kquant.gateways.kis.rest.fields import Row
 
 HTTP_OK = 200
 MORE = frozenset({"F", "M"})

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kquant.events.scanner import RankingsAnswered, RankRow, SourceRows
-from kquant.gateways.kis.calls import KisCalls
-from kquant.gateways.kis.errors import KisError, KisRefused
+from kquant.gateways.kis.rest.calls import KisCalls
+from kquant.gateways.kis.rest.errors import KisError, KisRefused
 from kquant.market.records import RestPrice
 
 GAINERS, VOLUMES = "gainers", "volumes"

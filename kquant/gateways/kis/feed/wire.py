@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from operator import itemgetter
 from typing import cast
 
-from kquant.gateways.kis.channels import CHANNELS, LEAST_WIDTH, NOTICE_REAL
+from kquant.gateways.kis.feed.channels import CHANNELS, LEAST_WIDTH, NOTICE_REAL
 from kquant.market.records import Book, MarketStatus, ProgramTrade, Record, Trade
 from kquant.values import BasisPoints, Channel, KquantError, Krw, Shares, Symbol
 

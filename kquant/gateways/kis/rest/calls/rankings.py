@@ -8,8 +8,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from kquant.events.scanner import RankRow
-from kquant.gateways.kis.answers import Condition, Watched, WatchGroup
-from kquant.gateways.kis.endpoints import (
+from kquant.gateways.kis.rest.answers import Condition, Watched, WatchGroup
+from kquant.gateways.kis.rest.client import ReadOnlyClient
+from kquant.gateways.kis.rest.endpoints import (
     CONDITION_HITS,
     CONDITIONS,
     FLUCTUATION,
@@ -18,9 +19,9 @@ from kquant.gateways.kis.endpoints import (
     WATCH_LIST,
     Endpoint,
 )
-from kquant.gateways.kis.envelope import rows_of
-from kquant.gateways.kis.errors import KisRefused
-from kquant.gateways.kis.fields import (
+from kquant.gateways.kis.rest.envelope import rows_of
+from kquant.gateways.kis.rest.errors import KisRefused
+from kquant.gateways.kis.rest.fields import (
     Row,
     any_text,
     change_field,
@@ -31,8 +32,7 @@ from kquant.gateways.kis.fields import (
     text_field,
     won_field,
 )
-from kquant.gateways.kis.limits import RANKINGS
-from kquant.gateways.kis.rest import ReadOnlyClient
+from kquant.gateways.kis.rest.limits import RANKINGS
 from kquant.values import Krw
 
 ROWS_A_CALL: Final = 30

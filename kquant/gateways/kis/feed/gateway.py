@@ -21,13 +21,13 @@ from kquant.events.day import AlertRaised, RunStarted
 from kquant.events.feed import ClockSkewed, FeedConnected, FeedLost, FeedUnreachable, FirstTick, NoticeUnreadable
 from kquant.events.slots import DropWanted, RegisterWanted
 from kquant.gateways.clock import Clock, RunningClock, SteppedClock, WallClock
-from kquant.gateways.kis.connection import Keeper
-from kquant.gateways.kis.liveness import Pulse, Quiet, Skew
-from kquant.gateways.kis.notices import BY as NOTICES
-from kquant.gateways.kis.notices import NoticeLine, Unreadable
-from kquant.gateways.kis.reconnect import PROCESS_ENDED, Reconnect
-from kquant.gateways.kis.registry import OpenRequests
-from kquant.gateways.kis.session import Broken, Data, FeedSession, Output, Rejected, Report, Told
+from kquant.gateways.kis.feed.connection import Keeper
+from kquant.gateways.kis.feed.liveness import Pulse, Quiet, Skew
+from kquant.gateways.kis.feed.notices import BY as NOTICES
+from kquant.gateways.kis.feed.notices import NoticeLine, Unreadable
+from kquant.gateways.kis.feed.reconnect import PROCESS_ENDED, Reconnect
+from kquant.gateways.kis.feed.registry import OpenRequests
+from kquant.gateways.kis.feed.session import Broken, Data, FeedSession, Output, Rejected, Report, Told
 from kquant.gateways.market import MarketDesk
 from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.krx import Venue

@@ -17,9 +17,9 @@ from websockets.exceptions import WebSocketException
 
 from kquant.events.base import Event
 from kquant.gateways.clock import Clock
-from kquant.gateways.kis.liveness import Pulse
-from kquant.gateways.kis.reconnect import CLOSED, Reconnect
-from kquant.gateways.kis.session import Broken, FeedSession, Output
+from kquant.gateways.kis.feed.liveness import Pulse
+from kquant.gateways.kis.feed.reconnect import CLOSED, Reconnect
+from kquant.gateways.kis.feed.session import Broken, FeedSession, Output
 from kquant.values import KquantError, Micros
 
 PATIENCE_SECONDS = 0.5

@@ -6,11 +6,12 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from kquant.events.pipeline import NewsItem
-from kquant.gateways.kis.answers import FinanceRow, FinanceTable, Holiday, StockInfo
-from kquant.gateways.kis.endpoints import FINANCE, HOLIDAYS, NEWS, STOCK_INFO
-from kquant.gateways.kis.envelope import object_of, rows_of
-from kquant.gateways.kis.errors import KisUnreadable
-from kquant.gateways.kis.fields import (
+from kquant.gateways.kis.rest.answers import FinanceRow, FinanceTable, Holiday, StockInfo
+from kquant.gateways.kis.rest.client import ReadOnlyClient
+from kquant.gateways.kis.rest.endpoints import FINANCE, HOLIDAYS, NEWS, STOCK_INFO
+from kquant.gateways.kis.rest.envelope import object_of, rows_of
+from kquant.gateways.kis.rest.errors import KisUnreadable
+from kquant.gateways.kis.rest.fields import (
     Row,
     any_text,
     day_field,
@@ -20,8 +21,7 @@ from kquant.gateways.kis.fields import (
     text_field,
     time_field,
 )
-from kquant.gateways.kis.limits import BACKFILL, RANKINGS
-from kquant.gateways.kis.rest import ReadOnlyClient
+from kquant.gateways.kis.rest.limits import BACKFILL, RANKINGS
 from kquant.values import Symbol
 
 MasterFile = Literal["kospi", "kosdaq", "konex"]

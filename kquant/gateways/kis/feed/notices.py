@@ -13,10 +13,10 @@ from kquant.events.base import Event, Recorded
 from kquant.events.day import AlertRaised
 from kquant.events.feed import FeedConnected, NoticesConnected, NoticesLost, NoticeUnreadable
 from kquant.gateways.clock import Clock
-from kquant.gateways.kis.connection import Keeper
-from kquant.gateways.kis.liveness import Pulse
-from kquant.gateways.kis.reconnect import PROCESS_ENDED, Reconnect
-from kquant.gateways.kis.session import Broken, FeedSession, Output, Report
+from kquant.gateways.kis.feed.connection import Keeper
+from kquant.gateways.kis.feed.liveness import Pulse
+from kquant.gateways.kis.feed.reconnect import PROCESS_ENDED, Reconnect
+from kquant.gateways.kis.feed.session import Broken, FeedSession, Output, Report
 from kquant.settings import FeedSettings
 from kquant.values import SECOND_US, Epoch, Micros
 

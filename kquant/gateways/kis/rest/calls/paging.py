@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from kquant.gateways.kis.endpoints import Endpoint
-from kquant.gateways.kis.envelope import Answer
-from kquant.gateways.kis.errors import KisUnreadable
+from kquant.gateways.kis.rest.endpoints import Endpoint
+from kquant.gateways.kis.rest.envelope import Answer
+from kquant.gateways.kis.rest.errors import KisUnreadable
 
 PAGES_MAX = 50
 

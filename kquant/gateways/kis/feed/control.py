@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from kquant.gateways.kis.executions import Keys
-from kquant.gateways.kis.wire import FeedFormatError
+from kquant.gateways.kis.feed.executions import Keys
+from kquant.gateways.kis.feed.wire import FeedFormatError
 
 Kind = Literal["invalid_key", "resource", "over_capacity", "fatal", "other"]
 """What a refusal means to who asked; see events.feed.RegistrationRefused."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kquant.gateways.kis.calls.charts import ChartCalls
-from kquant.gateways.kis.calls.quotes import QuoteCalls
-from kquant.gateways.kis.calls.rankings import RankingCalls
-from kquant.gateways.kis.calls.reference import ReferenceCalls
-from kquant.gateways.kis.rest import ReadOnlyClient
+from kquant.gateways.kis.rest.calls.charts import ChartCalls
+from kquant.gateways.kis.rest.calls.quotes import QuoteCalls
+from kquant.gateways.kis.rest.calls.rankings import RankingCalls
+from kquant.gateways.kis.rest.calls.reference import ReferenceCalls
+from kquant.gateways.kis.rest.client import ReadOnlyClient
 
 
 class DataCalls(RankingCalls, QuoteCalls, ChartCalls, ReferenceCalls):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Final, Literal
 
-from kquant.gateways.kis.answers import DailyBar, MinuteBar
-from kquant.gateways.kis.endpoints import DAILY, MINUTES_PAST, MINUTES_TODAY, RECENT_DAYS
-from kquant.gateways.kis.envelope import Answer, rows_of
-from kquant.gateways.kis.errors import KisUnreadable
-from kquant.gateways.kis.fields import Row, any_text, day_field, price_field, shares_field, time_field, won_field
-from kquant.gateways.kis.limits import BACKFILL
-from kquant.gateways.kis.rest import ReadOnlyClient
+from kquant.gateways.kis.rest.answers import DailyBar, MinuteBar
+from kquant.gateways.kis.rest.client import ReadOnlyClient
+from kquant.gateways.kis.rest.endpoints import DAILY, MINUTES_PAST, MINUTES_TODAY, RECENT_DAYS
+from kquant.gateways.kis.rest.envelope import Answer, rows_of
+from kquant.gateways.kis.rest.errors import KisUnreadable
+from kquant.gateways.kis.rest.fields import Row, any_text, day_field, price_field, shares_field, time_field, won_field
+from kquant.gateways.kis.rest.limits import BACKFILL
 from kquant.values import Krw, Symbol, to_kst
 
 PAGES_MAX: Final = 60

@@ -18,11 +18,11 @@ import msgspec
 
 from kquant.gateways.clock import Clock
 from kquant.gateways.follow import waiting_until
-from kquant.gateways.kis.auth import Auth, Secrets
-from kquant.gateways.kis.endpoints import ACCOUNT, DATA_TRS, ORDERS, Endpoint, Environment
-from kquant.gateways.kis.envelope import HTTP_OK, Answer, parse, read_answer, refusal
-from kquant.gateways.kis.environment import MASTER_URL, service_of
-from kquant.gateways.kis.errors import (
+from kquant.gateways.kis.rest.auth import Auth, Secrets
+from kquant.gateways.kis.rest.endpoints import ACCOUNT, DATA_TRS, ORDERS, Endpoint, Environment
+from kquant.gateways.kis.rest.envelope import HTTP_OK, Answer, parse, read_answer, refusal
+from kquant.gateways.kis.rest.environment import MASTER_URL, service_of
+from kquant.gateways.kis.rest.errors import (
     LIMITED,
     RETRIED,
     TOKEN_GONE,
@@ -37,8 +37,8 @@ from kquant.gateways.kis.errors import (
     StartError,
     TokenTooSoon,
 )
-from kquant.gateways.kis.fields import int_field, text_field
-from kquant.gateways.kis.limits import Limiter
+from kquant.gateways.kis.rest.fields import int_field, text_field
+from kquant.gateways.kis.rest.limits import Limiter
 from kquant.values import SECOND_US, Micros
 
 BODY_LIMIT = 1 << 20

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from kquant.gateways.clock import Clock
 from kquant.gateways.follow import waiting_until
-from kquant.gateways.kis.endpoints import Environment
+from kquant.gateways.kis.rest.endpoints import Environment
 from kquant.settings import BrokerSettings
 from kquant.values import SECOND_US, Micros
 

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from kquant.gateways.kis.endpoints import Environment
-from kquant.gateways.kis.errors import KisError, KisRefused, StartError
+from kquant.gateways.kis.rest.endpoints import Environment
+from kquant.gateways.kis.rest.errors import KisError, KisRefused, StartError
 
 
 class Service(Struct, frozen=True, kw_only=True):

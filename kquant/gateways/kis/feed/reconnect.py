@@ -21,7 +21,7 @@ from kquant.events.feed import (
     NoticesConnected,
     NoticesLost,
 )
-from kquant.gateways.kis.session import Broken
+from kquant.gateways.kis.feed.session import Broken
 from kquant.settings import FeedSettings
 from kquant.values import SECOND_US, Micros
 

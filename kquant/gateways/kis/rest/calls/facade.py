@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kquant.gateways.kis.calls.data import DataCalls
-from kquant.gateways.kis.calls.trading import TradingCalls
-from kquant.gateways.kis.rest import ReadOnlyClient, TradingClient
+from kquant.gateways.kis.rest.calls.data import DataCalls
+from kquant.gateways.kis.rest.calls.trading import TradingCalls
+from kquant.gateways.kis.rest.client import ReadOnlyClient, TradingClient
 
 
 class KisCalls:

@@ -15,7 +15,7 @@ from kquant.events.feed import (
     RegistrationVoid,
 )
 from kquant.events.slots import DropWanted, RegisterWanted
-from kquant.gateways.kis.control import Kind
+from kquant.gateways.kis.feed.control import Kind
 from kquant.values import Channel, Epoch, Micros, Seq, Symbol
 
 OUTCOMES = Registered | Dropped | RegistrationRefused | RegistrationUnanswered | RegistrationExpired | RegistrationVoid

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from kquant.gateways.kis.answers import Interruption, InvestorFlow, Level, OrderBook, QuoteDetail
-from kquant.gateways.kis.endpoints import BOOK, INVESTORS, MULTI_PRICE, PRICE, VI_STATUS
-from kquant.gateways.kis.envelope import object_of, rows_of
-from kquant.gateways.kis.errors import KisUnreadable
-from kquant.gateways.kis.fields import (
+from kquant.gateways.kis.rest.answers import Interruption, InvestorFlow, Level, OrderBook, QuoteDetail
+from kquant.gateways.kis.rest.client import ReadOnlyClient
+from kquant.gateways.kis.rest.endpoints import BOOK, INVESTORS, MULTI_PRICE, PRICE, VI_STATUS
+from kquant.gateways.kis.rest.envelope import object_of, rows_of
+from kquant.gateways.kis.rest.errors import KisUnreadable
+from kquant.gateways.kis.rest.fields import (
     Row,
     any_text,
     blank_or_int,
@@ -24,8 +25,7 @@ from kquant.gateways.kis.fields import (
     time_field,
     won_field,
 )
-from kquant.gateways.kis.limits import BACKFILL, PORTFOLIO
-from kquant.gateways.kis.rest import ReadOnlyClient
+from kquant.gateways.kis.rest.limits import BACKFILL, PORTFOLIO
 from kquant.market.records import RestPrice
 from kquant.values import Krw, Shares, Symbol, to_kst
 

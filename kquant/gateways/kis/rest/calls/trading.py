@@ -10,13 +10,14 @@ from typing import Final
 
 from kquant.events.orders import Execution
 from kquant.events.portfolio import BalanceAnswered, Holding
-from kquant.gateways.kis.answers import OpenOrder, Orderable, Sellable
-from kquant.gateways.kis.calls.paging import all_pages
-from kquant.gateways.kis.endpoints import BALANCE, CHANGE, CHANGEABLE, EXECUTIONS, ORDER, ORDERABLE, SELLABLE
-from kquant.gateways.kis.envelope import Answer, object_of, rows_of
-from kquant.gateways.kis.environment import SERVICES
-from kquant.gateways.kis.errors import KisUnreadable
-from kquant.gateways.kis.fields import (
+from kquant.gateways.kis.rest.answers import OpenOrder, Orderable, Sellable
+from kquant.gateways.kis.rest.calls.paging import all_pages
+from kquant.gateways.kis.rest.client import TradingClient
+from kquant.gateways.kis.rest.endpoints import BALANCE, CHANGE, CHANGEABLE, EXECUTIONS, ORDER, ORDERABLE, SELLABLE
+from kquant.gateways.kis.rest.envelope import Answer, object_of, rows_of
+from kquant.gateways.kis.rest.environment import SERVICES
+from kquant.gateways.kis.rest.errors import KisUnreadable
+from kquant.gateways.kis.rest.fields import (
     Row,
     any_text,
     code_field,
@@ -26,8 +27,7 @@ from kquant.gateways.kis.fields import (
     time_field,
     won_field,
 )
-from kquant.gateways.kis.limits import ORDERS, PORTFOLIO, RECONCILIATION
-from kquant.gateways.kis.rest import TradingClient
+from kquant.gateways.kis.rest.limits import ORDERS, PORTFOLIO, RECONCILIATION
 from kquant.values import Krw, OrderKind, Shares, Side, Symbol, to_kst
 
 KINDS: Final[dict[OrderKind, str]] = {"limit": "00", "market": "01"}

@@ -13,11 +13,11 @@ from kquant.events.scanner import RankingsAnswered, RankingsWanted, ReadExpired,
 from kquant.events.slots import PollingEnded, PollingStarted
 from kquant.gateways.clock import Clock
 from kquant.gateways.follow import FollowingGateway, waiting_until
-from kquant.gateways.kis.calls import KisCalls
-from kquant.gateways.kis.calls.reference import MasterFile
-from kquant.gateways.kis.candidates import BOTH_RANKINGS, Candidates
-from kquant.gateways.kis.errors import KisError, KisUnreadable
-from kquant.gateways.kis.master import parse
+from kquant.gateways.kis.rest.calls import KisCalls
+from kquant.gateways.kis.rest.calls.reference import MasterFile
+from kquant.gateways.kis.rest.candidates import BOTH_RANKINGS, Candidates
+from kquant.gateways.kis.rest.errors import KisError, KisUnreadable
+from kquant.gateways.kis.rest.master import parse
 from kquant.journal.attachments import Attachments
 from kquant.journal.port import Journal
 from kquant.krx import TickBand

@@ -11,7 +11,7 @@ import zlib
 from msgspec import Struct
 
 from kquant.events.analyzer import Listed, MarketName, StockKind
-from kquant.gateways.kis.rest import KisUnreadable
+from kquant.gateways.kis.rest.client import KisUnreadable
 from kquant.krx import TickBand, tick_size
 from kquant.values import Krw, Shares, Symbol
 

@@ -25,8 +25,8 @@ from kquant.events.orders import (
 )
 from kquant.gateways.clock import Clock
 from kquant.gateways.follow import FollowingGateway
-from kquant.gateways.kis.calls import KisCalls
-from kquant.gateways.kis.rest import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable, text_field
+from kquant.gateways.kis.rest.calls import KisCalls
+from kquant.gateways.kis.rest.client import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable, text_field
 from kquant.hours import REGULAR, order_session
 from kquant.journal.port import Journal
 from kquant.krx import SessionHours

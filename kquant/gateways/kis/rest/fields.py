@@ -12,8 +12,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from kquant.gateways.kis.errors import KisUnreadable
-from kquant.gateways.kis.wire import basis_points
+from kquant.gateways.kis.feed.wire import basis_points
+from kquant.gateways.kis.rest.errors import KisUnreadable
 from kquant.values import BasisPoints, Krw, Shares, Symbol
 
 Row = Mapping[str, Any]

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 from msgspec import Struct
 
-from kquant.gateways.kis.channels import NOTICE_WIDTH, NOTICES
-from kquant.gateways.kis.wire import FeedFormatError, clock_text
+from kquant.gateways.kis.feed.channels import NOTICE_WIDTH, NOTICES
+from kquant.gateways.kis.feed.wire import FeedFormatError, clock_text
 from kquant.values import Krw, Shares, Side, Symbol
 
 

@@ -24,8 +24,8 @@ from filelock import FileLock
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kquant.gateways.kis.errors import KisError, KisNotSent, KisUnreadable, TokenTooSoon
-from kquant.gateways.kis.fields import text_field
+from kquant.gateways.kis.rest.errors import KisError, KisNotSent, KisUnreadable, TokenTooSoon
+from kquant.gateways.kis.rest.fields import text_field
 
 MARGIN_SECONDS = 3_600
 """A token with less left is renewed by the next call."""
