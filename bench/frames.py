@@ -18,9 +18,7 @@ def codes(count: int, first: int = 100_000) -> list[str]:
 
 def record(code: str, price: int, volume: int, chance: random.Random, base: int = 70_000) -> str:
     """Return one trade of *code* at *price* won, *volume* shares into the day that began at *base* won."""
-    second = chance.randrange(
-        32_400, 36_000
-    )  # before any clock these frames are received under: none is from the future
+    second = chance.randrange(32_400, 36_000)  # the first hour, before any clock these frames are received under
     time = f"{second // 3600:02d}{second // 60 % 60:02d}{second % 60:02d}"
     change = price - base
     sign = "2" if change > 0 else "5" if change < 0 else "3"
@@ -35,24 +33,34 @@ def record(code: str, price: int, volume: int, chance: random.Random, base: int 
     return "^".join(map(str, fields))
 
 
+class _Walk:
+    """A seeded day of each symbol: every trade takes its price and its volume on."""
+
+    def __init__(self, seed: int, symbols: Sequence[str]) -> None:
+        self.chance = random.Random(seed)
+        self.bases = {code: _on_grid(self.chance.randrange(1_000, 900_000)) for code in symbols}
+        self._prices = dict(self.bases)
+        self._volumes = dict.fromkeys(symbols, 1_000)
+
+    def trades(self, code: str, count: int) -> str:
+        """Return a frame of the next *count* trades of *code*."""
+        rows = []
+        for _ in range(count):
+            self._volumes[code] += self.chance.randrange(1, 500)
+            self._prices[code] = _next(self._prices[code], self.bases[code], self.chance)
+            rows.append(record(code, self._prices[code], self._volumes[code], self.chance, self.bases[code]))
+        return f"0|H0STCNT0|{count:03d}|{'^'.join(rows)}"
+
+
 def mixed(records: int, *, seed: int = 7, symbols: Sequence[str] | None = None) -> list[str]:
     """Return frames of 1 to 5 records that hold at least *records* in all."""
-    chance = random.Random(seed)
     symbols = symbols or codes(40)
-    volumes = dict.fromkeys(symbols, 1_000)
-    bases = {code: _on_grid(chance.randrange(1_000, 900_000)) for code in symbols}
-    prices = dict(bases)
+    walk = _Walk(seed, symbols)
     frames: list[str] = []
     made = 0
     while made < records:
-        count = chance.randrange(1, 6)
-        code = chance.choice(symbols)
-        rows = []
-        for _ in range(count):
-            volumes[code] += chance.randrange(1, 500)
-            prices[code] = _next(prices[code], bases[code], chance)
-            rows.append(record(code, prices[code], volumes[code], chance, bases[code]))
-        frames.append(f"0|H0STCNT0|{count:03d}|{'^'.join(rows)}")
+        count = walk.chance.randrange(1, 6)
+        frames.append(walk.trades(walk.chance.choice(symbols), count))
         made += count
     return frames
 
@@ -74,24 +82,17 @@ def book(code: str, price: int, chance: random.Random) -> str:
 
 def session(count: int, *, seed: int = 7, symbols: Sequence[str] | None = None) -> list[str]:
     """Return *count* frames as a busy session sends them: 45 % trades of 1 to 5 records, 55 % order books."""
-    chance = random.Random(seed)
     symbols = symbols or codes(40)
-    volumes = dict.fromkeys(symbols, 1_000)
-    bases = {code: _on_grid(chance.randrange(1_000, 900_000)) for code in symbols}
-    prices = dict(bases)
-    books = {code: [book(code, bases[code], chance) for _ in range(8)] for code in symbols}
+    walk = _Walk(seed, symbols)
+    chance = walk.chance
+    books = {code: [book(code, walk.bases[code], chance) for _ in range(8)] for code in symbols}
     frames = []
     for _ in range(count):
         code = chance.choice(symbols)
         if chance.random() < 0.55:
             frames.append(f"0|H0STASP0|001|{chance.choice(books[code])}")
-            continue
-        rows = []
-        for _ in range(chance.randrange(1, 6)):
-            volumes[code] += chance.randrange(1, 500)
-            prices[code] = _next(prices[code], bases[code], chance)
-            rows.append(record(code, prices[code], volumes[code], chance, bases[code]))
-        frames.append(f"0|H0STCNT0|{len(rows):03d}|{'^'.join(rows)}")
+        else:
+            frames.append(walk.trades(code, chance.randrange(1, 6)))
     return frames
 
 
