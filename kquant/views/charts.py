@@ -14,6 +14,8 @@ from kquant.views.slots import Occupied
 from kquant.views.words import won
 
 HOUR_US = 60 * MINUTE_US
+GAP_US = 10 * MINUTE_US
+"""A price line is broken where this long nothing was seen of a stock: it had no slot, or did not trade."""
 KST_US = 9 * HOUR_US
 
 
@@ -104,7 +106,12 @@ def price_chart(closes: Sequence[tuple[Micros, Krw]], fills: Sequence[FillLine],
     box = Box(wide=520, high=190, left=70)
     values = [*(price for _, price in closes), *(fill.price for fill in fills)]
     low, high = _room(min(values), max(values))
-    line = " ".join(f"{box.x(at, span)},{box.y(price, low, high)}" for at, price in closes)
+    lines = "".join(
+        '<polyline class="price" points="'
+        + " ".join(f"{box.x(at, span)},{box.y(price, low, high)}" for at, price in piece)
+        + '"/>'
+        for piece in _pieces(closes)
+    )
     marks: list[str] = []
     for fill in fills:
         x, y = float(box.x(fill.at, span)), float(box.y(fill.price, low, high))
@@ -113,9 +120,17 @@ def price_chart(closes: Sequence[tuple[Micros, Krw]], fills: Sequence[FillLine],
         shape = f"{x:.1f},{y + sign * 3:.1f} {x - 6:.1f},{y + sign * 14:.1f} {x + 6:.1f},{y + sign * 14:.1f}"
         marks.append(f'<polygon class="mark {fill.side}" points="{shape}"><title>{escape(tip)}</title></polygon>')
     body = _grid(box, low, high, lambda value: f"{value:,}", lines=3) + _hours(box, span, every=2)
-    return _svg(
-        box, "Price over the day with fills", f'{body}<polyline class="price" points="{line}"/>{"".join(marks)}'
-    )
+    return _svg(box, "Price over the day with fills", f"{body}{lines}{''.join(marks)}")
+
+
+def _pieces(closes: Sequence[tuple[Micros, Krw]]) -> list[list[tuple[Micros, Krw]]]:
+    """Part closes where nothing was seen for a while."""
+    pieces: list[list[tuple[Micros, Krw]]] = []
+    for at, price in closes:
+        if not pieces or at - pieces[-1][-1][0] > GAP_US:
+            pieces.append([])
+        pieces[-1].append((at, price))
+    return pieces
 
 
 def _svg(box: Box, title: str, body: str) -> str:

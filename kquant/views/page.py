@@ -23,7 +23,7 @@ from kquant.views.portfolio import PortfolioView, equity, portfolio_view
 from kquant.views.scores import picks_view, scores_view
 from kquant.views.slots import occupancy
 from kquant.views.summary import DaySummary, day_summary
-from kquant.views.words import arrow, named, percent, rate_bp, signed_won, won
+from kquant.views.words import arrow, counted, named, percent, rate_bp, signed_won, won
 
 MOST_CHARTS = 12
 DEFAULT_CAPACITY = 40
@@ -99,7 +99,7 @@ def _tiles(summary: DaySummary) -> str:
             "Realised",
             signed_won(summary.realised_krw),
             f"fees {won(summary.fees_krw)} · tax {won(summary.taxes_krw)}",
-            "",
+            _tone(summary.realised_krw),
         ),
         ("Orders", f"{summary.buys} buys", f"{sells} · {summary.partial_fills} partial fills", ""),
         ("Analysis", f"{summary.analysed:,} stocks", f"{summary.picks} picks · {summary.subscribed} subscribed", ""),
@@ -166,7 +166,7 @@ def _prices(facts: Sequence[Recorded], traded: OrdersView, names: Names, drawn: 
 def _said(side: str, qty: Sequence[int]) -> str:
     mark = "▲" if side == "buy" else "▼"
     tone = "up" if side == "buy" else "down"
-    return f'<span class="{tone}">{mark} {sum(qty):,}주 in {len(qty)} fills</span>' if qty else f"no {side}"
+    return f'<span class="{tone}">{mark} {sum(qty):,}주 in {counted(len(qty), "fill")}</span>' if qty else f"no {side}"
 
 
 def _session(facts: Sequence[Recorded]) -> Span:
@@ -279,7 +279,7 @@ def _evictions(facts: Sequence[Recorded], names: Names) -> str:
     if not rows:
         return _nothing("Nobody had to give way.")
     table = _table(("KST", "gave way", "for", "rule", "next would have been"), rows)
-    return _folded(f"{len(rows)} eviction{'s' if len(rows) > 1 else ''}", table, opened=len(rows) <= 20)
+    return _folded(counted(len(rows), "eviction"), table, opened=len(rows) <= 20)
 
 
 def _close(summary: DaySummary, provenance: Sequence[str], drawn: Collection[str] | None, traded: OrdersView) -> str:

@@ -8,7 +8,7 @@ from kquant.events.feed import FeedLost
 from kquant.values import Micros, Priority, kst_clock
 from kquant.views.portfolio import PortfolioFold
 from kquant.views.slots import SlotFold
-from kquant.views.words import eok, percent, rate_bp, signed_won
+from kquant.views.words import counted, eok, percent, rate_bp, signed_won
 
 
 class Progress:
@@ -93,7 +93,7 @@ class Progress:
                 "scans",
                 f"{self.scans} · {self.scored:,} scored · {self.qualified} qualified · {self.evictions} evictions",
             ),
-            ("pipeline", f"{self.runs} runs · {self.signals} signals · {self.denied} denied"),
+            ("pipeline", f"{counted(self.runs, 'run')} · {counted(self.signals, 'signal')} · {self.denied} denied"),
             ("orders", f"{self.buys} buys · {self.sells} sells · {self.fills} fills, {self.partial} of them partial"),
             ("equity", worth),
             ("P&L", f"{signed_won(self.pnl())} {percent(rate_bp(self.pnl(), money.opening or 0))}"),

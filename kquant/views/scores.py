@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kquant.events import analyzer, pipeline, scanner
 from kquant.events.base import Recorded
+from kquant.events.day import RunStarted
 from kquant.values import Micros, Score, Symbol
 from kquant.views.names import names_of
 
@@ -48,7 +49,7 @@ class ScanLine(Struct, frozen=True, kw_only=True):
 
 
 class FinalLine(Struct, frozen=True, kw_only=True):
-    """A stock's last final score. run: the pipeline run it comes from."""
+    """A stock's last final score. run: the pipeline run it comes from.   why: it is no buy, "" if it is."""
 
     code: Symbol
     name: str
@@ -104,8 +105,11 @@ def scores_view(facts: Iterable[Recorded]) -> ScoresView:
     names = names_of(known)
     scans: dict[Symbol, _Scan] = {}
     finals: dict[Symbol, FinalLine] = {}
+    threshold = Score(0)
     for fact in known:
         match fact.event:
+            case RunStarted(settings=settings):
+                threshold = Score(settings.pipeline.threshold)
             case scanner.ScoreGiven(code=code, parts=parts, reasons=reasons, model=model):
                 scan = scans.setdefault(code, _Scan())
                 scan.parts, scan.reasons, scan.model = parts, reasons, model
@@ -123,7 +127,7 @@ def scores_view(facts: Iterable[Recorded]) -> ScoresView:
                         at=fact.at,
                         total=final.total,
                         parts=final.parts,
-                        why=final.why,
+                        why=final.why or (f"below {threshold}" if _or_below(final.total) < threshold else ""),
                     )
             case _:
                 continue

@@ -17,7 +17,7 @@ from kquant.views.names import Names, names_of
 from kquant.views.orders import orders_view
 from kquant.views.portfolio import portfolio_view
 from kquant.views.slots import slots_view
-from kquant.views.words import won
+from kquant.views.words import counted, won
 
 SECTIONS = ("Analysis", "Scans", "Slots", "Pipeline", "Orders", "Position")
 CHAIN_MOST = 12
@@ -332,7 +332,9 @@ def _bought(facts: Sequence[Recorded], code: Symbol, told: Sequence[Told]) -> tu
     if not any(order.code == code and order.side == "buy" for order in view.orders) and not denied:
         finals = [t for t in told if t.section == "Pipeline" and "final score" in t.text]
         if finals:
-            out.append(f"Not bought: a candidate in {len(finals)} runs, never with a buy signal that led to an order.")
+            out.append(
+                f"Not bought: a candidate in {counted(len(finals), 'run')}, never with a buy signal that led to an order."
+            )
         else:
             out.append("Not bought: it was never a candidate of a pipeline run.")
     held = [p for p in portfolio_view(facts).positions if p.code == code]

@@ -39,6 +39,11 @@ def rate_bp(part: int, whole: int) -> int:
     return bp if (part >= 0) == (whole >= 0) else -bp
 
 
+def counted(count: int, what: str) -> str:
+    """Return 1 fill, 2 fills."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def arrow(amount: int) -> str:
     """Return ▲, ▼ or nothing."""
     return "▲" if amount > 0 else "▼" if amount < 0 else ""

@@ -222,7 +222,7 @@ class Day:
             pick=Score(84), scan=None, momentum=Score(71), volume=Score(66), program=None, book=None
         )
         final = pipeline.FinalScore(code=code, name=NAMES[code], total=Score(76), parts=parts, why="")
-        low = pipeline.FinalScore(code=Symbol("105560"), name="KB금융", total=Score(55), parts=parts, why="below 70")
+        low = pipeline.FinalScore(code=Symbol("105560"), name="KB금융", total=Score(55), parts=parts, why="")
         price = Krw(self.price[code])
         signal = log.add(
             "pipeline",
