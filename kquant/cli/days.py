@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from kquant.cli import codes
+from kquant.gateways.embedded import Credentials
 from kquant.values import KquantError
 
 JOURNAL = "journal.sqlite"
@@ -103,16 +104,15 @@ def _accounts(data: Path) -> list[Path]:
     return sorted(path for path in data.iterdir() if path.is_dir())
 
 
-DEMO_ACCOUNT = "50001234-01"
-"""Of the embedded exchange: it can be halted before its first day."""
-
-
 def account_folders(data: Path, account: str | None) -> list[Path]:
-    """Return the folders of the accounts that have any, or of the one named, which may be new."""
+    """Return the folders of the accounts that have any, or of the one named, which may be new.
+
+    Where there is none yet it is the embedded exchange's: it can be halted before its first day.
+    """
     if account is not None:
         return [data / account_name(account)]
     found = [folder for folder in _accounts(data) if ACCOUNT_NAME.match(folder.name)]
-    return found or [data / DEMO_ACCOUNT]
+    return found or [data / Credentials().account]
 
 
 def one_account(data: Path, account: str | None, command: str, *, running: bool = False) -> Path:

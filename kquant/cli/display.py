@@ -57,7 +57,7 @@ class Display:
         if half_hour == self._line:
             return
         self._line = half_hour
-        self._console.print(f"{kst_clock(now)} KST  {progress.line()}", highlight=False)
+        self._console.print(f"{kst_clock(now)} KST  {progress.line()}", highlight=False, soft_wrap=True)
 
     def _panel(self, now: Micros, progress: Progress) -> Panel:
         grid = Table.grid(padding=(0, 2))

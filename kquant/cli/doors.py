@@ -1,4 +1,4 @@
-"""Where a run meets its market: the embedded exchange, or the KIS services. A door has the hosts, the keys and the clock.
+"""Where a run meets its market: the embedded exchange, or the KIS services. A door has the clock.
 
 Everything behind the door is the same for all of them; only who moves time differs. The embedded exchange is stepped as
 fast as the run settles, or runs at N times the wall; KIS runs at the wall's own pace.
@@ -70,9 +70,6 @@ class Door(Protocol):
     async def rest(self, until: Micros, stopped: Callable[[], bool]) -> None:
         """Let the time between two days pass."""
 
-    async def close(self) -> None:
-        """Leave the market."""
-
 
 class EmbeddedDoor:
     """The embedded exchange in its own process."""
@@ -131,10 +128,6 @@ class EmbeddedDoor:
                 await self._adjust()
                 await asyncio.sleep(POLL_SECONDS)
 
-    async def close(self) -> None:
-        """End the exchange's process in order."""
-        await self._exchange.close()
-
     async def _adjust(self) -> None:
         if isinstance(self.clock, RunningClock):
             self.clock.adjust(await self._exchange.now())
@@ -169,9 +162,6 @@ class KisDoor:
         while (left := until - self.clock.now()) > 0 and not stopped():
             await asyncio.sleep(min(left / SECOND_US, REST_SECONDS))
             await self._resync()
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
     async def _resync(self) -> None:
         skew = self.clock.follow_wall()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from datetime import date
 from typing import Annotated
@@ -33,8 +34,8 @@ STEPS: dict[Purpose, tuple[str, ...]] = {
         "실전 앱키를 조회 전용으로 쓰면 됩니다.  A real app key reads them; with it kquant cannot name an order at all.",
     ),
     "live": (
-        "실전 계좌의 키입니다. 실제 돈이 움직입니다.  Keys of a real account: real money. The live profile only watches",
-        "until orders are switched on for the day.",
+        "실전 계좌의 키입니다. 실제 돈이 움직입니다.  Keys of a real account: real money. It is only watched",
+        "in this version: no order leaves.",
     ),
 }
 TITLES: dict[Purpose, str] = {
@@ -114,7 +115,11 @@ def init(
         sys.stdout.write(f"{line}\n")
     sys.stdout.write(f"keys for {', '.join(written)} written to {path}\n")
     if "paper" in written:
-        sys.stdout.write("next: kquant run --profile paper\n")
+        given_too = [
+            *(["--config", str(config)] if config else []),
+            *(part for one in set_ or [] for part in ("--set", one)),
+        ]
+        sys.stdout.write(f"next: {shlex.join(['kquant', 'run', '--profile', 'paper', *given_too])}\n")
     return codes.OK
 
 
@@ -122,7 +127,7 @@ def ask(console: Console, purpose: Purpose, broker: BrokerSettings, given: dict[
     """Return the keys from options, the environment and, for what is missing, the person. Raises KeysError, InitError."""
     console.print(f"\n{TITLES[purpose]}", style="bold")
     for line in STEPS[purpose]:
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     names = {"app_key": broker.app_key_env, "app_secret": broker.app_secret_env}
     if purpose == "data":
         names = {"app_key": broker.data_app_key_env, "app_secret": broker.data_app_secret_env}

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -46,7 +46,7 @@ class Hosts(Struct, frozen=True, kw_only=True):
 
 
 class Lines:
-    """One account's lines. tokens: folder of the cached tokens.   reading: keys and hosts of the key that only reads."""
+    """One account's lines, open inside `async with`. tokens: folder of the cached tokens.   reading: keys and hosts of the key that only reads."""
 
     def __init__(
         self,
@@ -109,14 +109,13 @@ class Lines:
             warnings.append(expiry_warning(self.reading[1], day))
         return tuple(one for one in warnings if one is not None)
 
-    async def start(self) -> None:
-        """Open the connection pools."""
+    async def __aenter__(self) -> Self:
         await self._trading.start()
         if self._data is not None:
             await self._data.start()
+        return self
 
-    async def close(self) -> None:
-        """Close the connection pools."""
+    async def __aexit__(self, *_: object) -> None:
         await self._trading.close()
         if self._data is not None:
             await self._data.close()

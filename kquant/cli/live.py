@@ -21,7 +21,7 @@ from kquant.cli import codes
 from kquant.cli.day import DayRun
 from kquant.cli.days import account_name, parse_day, take_lock
 from kquant.cli.doors import Door, EmbeddedDoor, KisDoor
-from kquant.cli.keys import Keys, data_keys, expiry_warning, trading_keys
+from kquant.cli.keys import Keys, data_keys, trading_keys
 from kquant.cli.lines import Hosts, Lines
 from kquant.cli.open_day import check_open
 from kquant.cli.outcome import Outcome
@@ -106,13 +106,14 @@ class LiveRun:
                 market=self._options.market,
                 days=self._options.days or 1,
             )
-            door: Door | None = None
             try:
                 ready = await exchange.start(credentials)
                 door = EmbeddedDoor(exchange, await exchange.hello())
                 hosts = Hosts(rest_url=f"http://127.0.0.1:{ready.rest_port}", ws_url=f"ws://127.0.0.1:{ready.ws_port}")
-                lines = Lines(self._settings.broker, "real", hosts, keys, door.clock, tokens=state, today=day)
-                return await self._days(planned, door, lines, account)
+                async with Lines(
+                    self._settings.broker, "real", hosts, keys, door.clock, tokens=state, today=day
+                ) as lines:
+                    return await self._days(planned, door, lines, account)
             finally:
                 await exchange.close()
         finally:
@@ -140,11 +141,7 @@ class LiveRun:
         door = KisDoor(self._skewed, offset_seconds=broker.clock_offset_seconds)
         try:
             today = to_kst(door.clock.now()).date()
-            for one in (keys, reading):
-                warning = expiry_warning(one, today) if one is not None else None
-                if warning is not None:
-                    log.warning(warning)
-            lines = Lines(
+            async with Lines(
                 broker,
                 "paper" if profile == "paper" else "real",
                 Hosts(rest_url=broker.rest_url, ws_url=broker.ws_url),
@@ -153,26 +150,14 @@ class LiveRun:
                 tokens=account,
                 today=today,
                 reading=(Hosts(rest_url=broker.data_rest_url, ws_url=broker.data_ws_url), reading) if reading else None,
-            )
-            await lines.start()
-            try:
+            ) as lines:
                 await lines.check()
-            finally:
-                await lines.close()
-            return await self._days(self._next(account, today, door.clock.now()), door, lines, account)
+                return await self._days(self._next(account, today, door.clock.now()), door, lines, account)
         finally:
-            await door.close()
             lock.release()
 
     async def _days(self, planned: Planned, door: Door, lines: Lines, account: Path) -> int:
-        """Trade day after day; the lines are open as long as this lasts."""
-        await lines.start()
-        try:
-            return await self._one_by_one(planned, door, lines, account)
-        finally:
-            await lines.close()
-
-    async def _one_by_one(self, planned: Planned, door: Door, lines: Lines, account: Path) -> int:
+        """Trade day after day."""
         code = codes.OK
         while True:
             await self._wait(door, planned)
@@ -227,7 +212,9 @@ class LiveRun:
         if door.clock.now() >= wake_at:
             return
         opens = f"{planned.day} {kst_clock(wake_at)} KST"
-        self._console.print(f"kquant · {self._settings.profile} · resting until {opens}", highlight=False)
+        self._console.print(
+            f"kquant · {self._settings.profile} · resting until {opens}", highlight=False, soft_wrap=True
+        )
         await door.rest(wake_at, lambda: self._interrupted)
 
     def _after(self, account: Path, planned: Planned, now: Micros) -> Planned:

@@ -42,12 +42,8 @@ async def _account(purpose: Purpose, keys: Keys, broker: BrokerSettings, tokens:
     clock = WallClock()
     hosts = Hosts(rest_url=broker.rest_url, ws_url=broker.ws_url)
     environment: Environment = "paper" if purpose == "paper" else "real"
-    lines = Lines(broker, environment, hosts, keys, clock, tokens=tokens, today=to_kst(clock.now()).date())
-    await lines.start()
-    try:
+    async with Lines(broker, environment, hosts, keys, clock, tokens=tokens, today=to_kst(clock.now()).date()) as lines:
         balance = await lines.calls.balance()
-    finally:
-        await lines.close()
     held = len(balance.holdings)
     return [f"{purpose}: KIS answers · cash D+2 {balance.cash_krw:,}원 · {held} holding{'' if held == 1 else 's'}"]
 
