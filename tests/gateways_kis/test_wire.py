@@ -9,14 +9,29 @@ from kquant.gateways.kis.feed.control import Control
 from kquant.gateways.kis.feed.executions import Keys
 from kquant.gateways.kis.feed.wire import FeedFormatError
 from kquant.market.records import Book, MarketStatus, ProgramTrade, Trade
+from tests.gateways_kis import accepted
 
 TRADE_46 = "0|H0STCNT0|001|005930^112616^62700^2^400^0.64^62700.41^62700^63000^62300^62700^62600^125^9694968^607878273600^25807^15918^-9889^93.01^4614191^4291558^1^0.45^63.03^090013^3^0^090646^5^-300^100741^2^400^20230324^20^N^71292^244009^2795345^2044512^0.16^5367918^180.61^0^^62700"
 TRADE_47 = "0|H0STCNT0|001|005930^150746^249250^5^-10250^-3.95^250742.47^249500^254500^248500^249500^249000^1^14871538^3728926343750^206240^176545^-29695^81.34^7912656^6435830^5^0.44^106.69^090011^5^-250^113225^5^-5250^145726^2^750^20260914^20^N^85729^141952^343655^1371668^0.25^12052370^123.39^0^^249500^2"
 BOOK = "0|H0STASP0|001|005930^140013^0^66000^66100^66200^66300^66400^66500^66600^66700^66800^66900^65900^65800^65700^65600^65500^65400^65300^65200^65100^65000^28408^123373^53451^107830^76471^84039^45688^52373^61717^49894^74727^111951^100474^132318^158455^81601^117285^105583^122745^208814^683244^1213953^0^0^0^0^211181^-66000^5^-100.00^5531414^-30000^0^0^0^0^65950^4927^2"
 PROGRAM_2 = "0|H0STPGM0|002|005930^092237^1413444^109159646900^1189408^91931710200^-224036^-17227936700^65033^15475^-49558^000660^092237^100^8000000^300^24000000^200^16000000^10^30^20"
+STATUS = "0|H0STMKO0|001|396300^N^(null)^^311^^^55^N^N"
+UNIFIED_STATUS = "0|H0UNMKO0|001|100840^N^(null)^AB1^112^^^55^N^"
 KEYS = Keys("abcdefghijklmnopqrstuvwxyz012345", "0123456789abcdef")
 ACCEPTED = "1|H0STCNI0|001|SosbluvohYytGff1T28BYpLlfy666MDCv69cPjirmNbFCk1Sg68nVjq5wLaAXqkdf3aqy9xQwXItXe/NX/U/E7t7FEfFXZ4fOmzIFo9Cybh9PwTc9MJ9M6xGgUWn6abpN/bWRdBjkxdLNBnFJbYGKm+Fz9AXb/l80pygUFrUVVgC/rGZDfIhab/9CQFj4+dgpTuZhYHpHbyzcCZvpYtrAA=="
 FILL = "1|H0STCNI0|001|SosbluvohYytGff1T28BYpLlfy666MDCv69cPjirmNbFCk1Sg68nVjq5wLaAXqkdsY0C5OqNoNdyHqLoLROeDacLlRpZKGzKe/jNoHSIzgI1UzYfvkIS4nAbS8I7/TN2SuIlf+woZn7M2YONfv4cjzNT0p7hS7/EtlLa7M4m2HhhR5cc3FPNLTq9yCYX5oPhAqTFMqY1miVKCmAgSRoXeg=="
+ACKNOWLEDGED = json.dumps(
+    {
+        "header": {"tr_id": "H0STCNI0", "tr_key": "TESTID01", "encrypt": "Y"},
+        "body": {
+            "rt_cd": "0",
+            "msg_cd": "OPSP0000",
+            "msg1": "SUBSCRIBE SUCCESS ",
+            "output": {"iv": "0123456789abcdef", "key": "abcdefghijklmnopqrstuvwxyz012345"},
+        },
+    }
+)
+PINGPONG = '{"header":{"tr_id":"PINGPONG","datetime":"20260914150742"}}'
 OLD_FILL = "TESTID01^1234567801^0000002891^^02^0^00^0^136480^0000000001^000003190^094941^0^2^2^06010^000000001^김한투^하림^10^^하림^000000000"
 
 
@@ -149,18 +164,7 @@ def test_a_notice_under_another_key_is_refused():
 
 
 def test_an_acknowledgement_carries_keys_and_hides_them_in_print():
-    text = json.dumps(
-        {
-            "header": {"tr_id": "H0STCNI0", "tr_key": "TESTID01", "encrypt": "Y"},
-            "body": {
-                "rt_cd": "0",
-                "msg_cd": "OPSP0000",
-                "msg1": "SUBSCRIBE SUCCESS ",
-                "output": {"iv": "0123456789abcdef", "key": "abcdefghijklmnopqrstuvwxyz012345"},
-            },
-        }
-    )
-    ack = control.decode_control(text)
+    ack = control.decode_control(ACKNOWLEDGED)
     assert ack == Control(
         tr_id="H0STCNI0", tr_key="TESTID01", rt_cd="0", msg_cd="OPSP0000", message="SUBSCRIBE SUCCESS", keys=KEYS
     )
@@ -175,33 +179,38 @@ def test_a_refusal_without_output_is_read():
 
 
 def test_pingpong_is_recognised():
-    assert control.decode_control('{"header":{"tr_id":"PINGPONG","datetime":"20260914150742"}}').tr_id == "PINGPONG"
+    assert control.decode_control(PINGPONG).tr_id == "PINGPONG"
 
 
 @given(
     st.text() | st.builds(lambda a, b, c, d: f"{a}|{b}|{c}|{d}", *[st.text(alphabet="01|^H0STCNIA09", max_size=12)] * 4)
 )
-def test_any_text_is_accepted_or_refused_by_name(text):
-    for read in (wire.decode, control.decode_control, lambda t: executions.decode_notices(t, KEYS)):
-        try:
-            read(text)
-        except FeedFormatError:
-            continue
+def test_any_text_is_refused_by_name_or_holds_what_it_says(text):
+    accepted.frame(text)
+    accepted.notices(text, KEYS)
+    accepted.control_frame(text)
+
+
+FRAMES = [TRADE_46, TRADE_47, BOOK, PROGRAM_2, STATUS, UNIFIED_STATUS]
 
 
 @given(
-    st.sampled_from([TRADE_46, TRADE_47, BOOK, PROGRAM_2, FILL, "0|H0STCNI0|001|" + OLD_FILL]),
+    st.sampled_from([*FRAMES, FILL, "0|H0STCNI0|001|" + OLD_FILL, ACKNOWLEDGED, PINGPONG]),
     st.lists(st.tuples(st.integers(0, 400), st.characters()), min_size=1, max_size=4),
 )
-def test_a_damaged_frame_is_accepted_or_refused_by_name(frame, damage):
+def test_a_damaged_frame_is_refused_by_name_or_holds_what_it_says(frame, damage):
     text = list(frame)
     for place, character in damage:
         text[place % len(text)] = character
-    for read in (wire.decode, lambda t: executions.decode_notices(t, KEYS)):
-        try:
-            read("".join(text))
-        except FeedFormatError:
-            continue
+    accepted.frame("".join(text))
+    accepted.notices("".join(text), KEYS)
+    accepted.control_frame("".join(text))
+
+
+def test_what_holds_of_accepted_texts_is_asked_of_some():
+    assert [len(accepted.frame(frame)) for frame in FRAMES] == [1, 1, 1, 2, 1, 1]
+    assert [len(accepted.notices(text, KEYS)) for text in (FILL, "0|H0STCNI0|001|" + OLD_FILL)] == [1, 1]
+    assert None not in map(accepted.control_frame, (ACKNOWLEDGED, PINGPONG))
 
 
 def test_deep_nesting_is_refused_by_name():
@@ -214,10 +223,6 @@ def test_a_registration_frame_has_the_documented_shape():
         "header": {"approval_key": "key", "custtype": "P", "tr_type": "2", "content-type": "utf-8"},
         "body": {"input": {"tr_id": "H0STCNT0", "tr_key": "005930"}},
     }
-
-
-STATUS = "0|H0STMKO0|001|396300^N^(null)^^311^^^55^N^N"
-UNIFIED_STATUS = "0|H0UNMKO0|001|100840^N^(null)^AB1^112^^^55^N^"
 
 
 def test_a_market_status_of_ten_fields_is_read_kis_protocol_3_5():
