@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from kquant.krx import CostTable, SessionKind, TickBand, Venue
-from kquant.values import BasisPoints, Krw, Score
+from kquant.values import BasisPoints, Krw, OrderKind, Score
 
 Count = Annotated[int, Meta(ge=0, le=100_000)]
 Seconds = Annotated[int, Meta(ge=1, le=86_400)]
@@ -121,6 +121,8 @@ class ExitSettings(Table, frozen=True, kw_only=True):
     trailing_bp: Bp
     flat_at_close: bool
     flat_before_close_minutes: Annotated[int, Meta(ge=1, le=60)]
+    hold_minutes: Annotated[int, Meta(ge=0, le=390)] = 0
+    """A position bought today is sold after so many minutes; 0: no exit by time."""
 
 
 class RiskSettings(Table, frozen=True, kw_only=True):
@@ -144,6 +146,34 @@ class RiskSettings(Table, frozen=True, kw_only=True):
     executions_every_seconds: Seconds
     unknown_listings: Annotated[int, Meta(ge=1, le=50)]
     unknown_seconds: Seconds
+    # What follows has the values of logs written before it existed: each limit out of reach, each step left out.
+    max_stock_krw: Won = 1_000_000_000_000
+    """One stock: what is held of it at cost, and what a buy would add."""
+    max_exposure_krw: Won = 1_000_000_000_000
+    """All positions at cost and all buys under way."""
+    max_buys_per_stock: Count = 100_000
+    """Buys of one stock a day, whatever signals it."""
+    repeat_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 0
+    """A stock whose last buy was intended more recently than this is not bought again, filled or not."""
+    stale_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 0
+    """A signal's price older than this is no ground for a buy. 0: not asked."""
+    upper_limit_ticks: Count = 0
+    """A buy this near to the day's upper limit is denied: it could not be sold again on the way up, only down."""
+    sizing: Literal["equal_share", "fixed_amount"] = "equal_share"
+    """How much one buy is for, before the limits: `position_share_bp` of equity, or `fixed_amount_krw`."""
+    fixed_amount_krw: Won = 0
+    volume_share_bp: Bp = 10_000
+    """A buy takes at most this part of the day's volume so far, in basis points."""
+    entry_kind: OrderKind = "limit"
+    unfilled: Literal["cancel", "replace"] = "cancel"
+    """What becomes of a buy that did not fill within `resting_seconds`: cancelled, or given today's price."""
+    max_replaces: Annotated[int, Meta(ge=0, le=10)] = 0
+    """A buy replaced so often is cancelled."""
+    confirm_price: bool = False
+    """Ask the price over HTTPS before a buy, and go by that."""
+    confirm_seconds: Seconds = 10
+    moved_bp: Bp = 10_000
+    """A confirmed price this far from the signal's: no buy."""
 
 
 class PipelineWindow(Table, frozen=True, kw_only=True):

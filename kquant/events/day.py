@@ -118,6 +118,29 @@ class ResumeOrdered(Event, frozen=True, kw_only=True, tag="operator.resumed"):
     reason: str
 
 
+class FlattenOrdered(Event, frozen=True, kw_only=True, tag="operator.flatten_ordered"):
+    """A person wants a holding sold, or all of them (code None), under the rules of every exit."""
+
+    who: str
+    reason: str
+    code: Symbol | None = None
+
+
+class ArmOrdered(Event, frozen=True, kw_only=True, tag="operator.armed"):
+    """A person let real orders leave on that trading day (ISO date). limits: digest of the limits that were shown."""
+
+    who: str
+    day: str
+    limits: str
+
+
+class DisarmOrdered(Event, frozen=True, kw_only=True, tag="operator.disarmed"):
+    """Real orders may no longer leave, exits included."""
+
+    who: str
+    reason: str
+
+
 Job = Literal["analysis", "session_opened", "scan", "pipeline", "flatten", "session_closed", "day_end"]
 
 

@@ -9,14 +9,17 @@ from msgspec import Struct
 from kquant.events.base import Event
 from kquant.values import BasisPoints, IntentId, Krw, Micros, OrderKind, Seq, Shares, Side, Symbol, TriggerId
 
-IntentReason = Literal["signal", "stop", "target", "trailing", "flatten"]
+IntentReason = Literal["signal", "replace", "stop", "target", "trailing", "time", "flatten", "operator"]
 TriggerKind = Literal["stop", "target", "trailing"]
+QuotePurpose = Literal["entry", "replace", "exit"]
 
 
 class OrderIntended(Event, frozen=True, kw_only=True, tag="orders.intended"):
     """Request to the order gateway, durable before the first byte. price: won, 0 for a market order.
 
     decision: seq of the signal, trigger or job that led to it.   reserved_krw: cash set aside for a buy, costs included.
+    replaces: the intent whose order this one takes the place of (정정): qty is then what was left of it.   quote: seq of
+    the price confirmed over HTTPS before it, None where none was asked for.
     Ends in one of order.accepted, refused, unknown, expired, blocked.
     """
 
@@ -31,6 +34,58 @@ class OrderIntended(Event, frozen=True, kw_only=True, tag="orders.intended"):
     decision: Seq
     reserved_krw: Krw
     valid_until: Micros
+    replaces: IntentId | None = None
+    quote: Seq | None = None
+
+
+class QuoteWanted(Event, frozen=True, kw_only=True, tag="orders.quote_wanted"):
+    """Request to REST: a stock's price, best quote and flags over HTTPS. Ends in quote.answered or quote.failed.
+
+    request: counted from 1.   why: entry (before a buy), replace (of a buy that did not fill), exit (a sell that did not
+    go through).   decision: seq of what called for it.
+    """
+
+    request: int
+    code: Symbol
+    why: QuotePurpose
+    decision: Seq
+    valid_until: Micros
+
+
+class QuoteAnswered(Event, frozen=True, kw_only=True, tag="quote.answered"):
+    """A stock as the broker answers over HTTPS. Prices in won, 0 where there is none; volume in shares, value in won.
+
+    status: KIS symbol status (51 administrative, 58 halted …).   vi: a volatility interruption is on.
+    is_auction: orders are being gathered for a single price.
+    """
+
+    request: int
+    code: Symbol
+    last: Krw
+    ask: Krw
+    bid: Krw
+    ask_qty: Shares
+    bid_qty: Shares
+    upper: Krw
+    lower: Krw
+    volume: Shares
+    value: Krw
+    status: str
+    warning: int
+    halted: bool
+    liquidation: bool
+    overheated: bool
+    administrative: bool
+    vi: bool
+    is_auction: bool
+
+
+class QuoteFailed(Event, frozen=True, kw_only=True, tag="quote.failed"):
+    """Outcome: no price over HTTPS in time, and why."""
+
+    request: int
+    code: Symbol
+    reason: str
 
 
 class OrderDenied(Event, frozen=True, kw_only=True, tag="orders.denied"):
@@ -143,6 +198,13 @@ class OrderBound(Event, frozen=True, kw_only=True, tag="orders.bound"):
     branch: str
 
 
+class OrderResized(Event, frozen=True, kw_only=True, tag="orders.resized"):
+    """A replacement took over fewer shares than were asked for: the others had filled meanwhile. qty: what it is for."""
+
+    intent: IntentId
+    qty: Shares
+
+
 class OrderFilled(Event, frozen=True, kw_only=True, tag="orders.filled"):
     """New executions of one order: qty shares for amount won more than before; cumulative figures beside.
 
@@ -167,7 +229,7 @@ class OrderFinished(Event, frozen=True, kw_only=True, tag="orders.finished"):
     intent: IntentId
     code: Symbol
     side: Side
-    outcome: Literal["filled", "cancelled", "refused", "expired", "blocked", "not_placed"]
+    outcome: Literal["filled", "cancelled", "replaced", "refused", "expired", "blocked", "not_placed"]
     filled_qty: Shares
 
 
@@ -236,6 +298,25 @@ class TriggerDisarmed(Event, frozen=True, kw_only=True, tag="orders.trigger_disa
 
     trigger: TriggerId
     code: Symbol
+
+
+class ExitPostponed(Event, frozen=True, kw_only=True, tag="orders.exit_postponed"):
+    """A sell that was due waits: it cannot trade or may not be sent now. rule: a code such as VI; looked at again at `until`."""
+
+    code: Symbol
+    reason: IntentReason
+    rule: str
+    value: int
+    limit: int
+    until: Micros
+
+
+class OrdersSettled(Event, frozen=True, kw_only=True, tag="orders.settled"):
+    """The day's orders and fills compared with the broker's final list. differences: one line each, none if they agree."""
+
+    listing: Seq
+    agrees: bool
+    differences: tuple[str, ...]
 
 
 class EntriesHalted(Event, frozen=True, kw_only=True, tag="orders.halted"):

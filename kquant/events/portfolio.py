@@ -30,11 +30,17 @@ class Holding(Struct, frozen=True, kw_only=True):
 
 
 class BalanceAnswered(Event, frozen=True, kw_only=True, tag="balance.answered"):
-    """The whole balance, ordered by code, zero rows left out. cash_krw: D+2 settled cash, after all of today's trades."""
+    """The whole balance, ordered by code, zero rows left out. cash_krw: D+2 settled cash, after all of today's trades.
+
+    cash_today_krw, cash_next_krw: cash in the account today, and settled on D+1.   orderable_krw: what the broker takes
+    orders for without credit (미수 없는 매수금액). The last two are None in logs written before they were asked for.
+    """
 
     holdings: tuple[Holding, ...]
     cash_krw: Krw
     cash_today_krw: Krw
+    cash_next_krw: Krw | None = None
+    orderable_krw: Krw | None = None
 
 
 class PortfolioOpened(Event, frozen=True, kw_only=True, tag="portfolio.opened"):

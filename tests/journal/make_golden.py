@@ -40,27 +40,27 @@ TEXTS = {
     "account": "5000****-01", "alarm": "scan", "answer": HASH, "branch": "06010", "code": "005930",
     "code_hash": "9f" * 32, "codes": "000660", "covered_code": "035720", "day": "2026-11-20", "day_before": "2026-11-19",
     "digest_before": "5a" * 32, "error": "ValueError: shares -1 of 005930", "extension": "", "expected_operation": "311", "halt_reason": "", "exchange_time": "093001",
-    "filter": "min_turnover_krw", "for_code": "0004V0", "id": "2026112009295900001", "message": "정상처리 되었습니다.",
+    "differences": "12345: filled 10 here, 12 there", "filter": "min_turnover_krw", "for_code": "0004V0", "id": "2026112009295900001", "limits": "4c" * 32, "message": "정상처리 되었습니다.",
     "message_code": "OPSP0000", "missing": "condition:급등: APBK0000", "model": "heuristic-1", "name": "삼성전자", "next_code": "247540", "note": "",
     "operation": "112", "order_no": "12345", "original_order_no": "12344", "owner": "scanner", "part": "financials", "presumed": "005935",
     "profile": "demo", "prompt": HASH, "published": "20261120092959", "reason": "no answer in time",
-    "reasons": "거래대금 1,200억, 3회 연속 순위", "rule": "priority", "source": HASH, "stock_status": "55", "table": HASH, "text": "005930: 확인 필요",
+    "reasons": "거래대금 1,200억, 3회 연속 순위", "rule": "priority", "source": HASH, "status": "55", "stock_status": "55", "table": HASH, "text": "005930: 확인 필요",
     "time": "093001", "title": "삼성전자, 4분기 실적 발표", "venue": "1", "what": "portfolio.balance_wanted", "who": "operator",
     "why": "not renewed",
 }  # fmt: skip
 
 NUMBERS = {
-    "amount_krw": -713_000, "analysed": 2_700, "ask": 71_400, "attempt": 2, "balance": 17, "base": 70_000, "batch": 3,
+    "amount_krw": -713_000, "analysed": 2_700, "ask": 71_400, "ask_qty": 120, "bid_qty": 340, "attempt": 2, "balance": 17, "base": 70_000, "batch": 3,
     "batches": 54, "bid": 71_300, "book": 61, "book_age_ms": 340, "book_ask_qty": 15_220, "book_bid_qty": 18_910,
-    "cancelled_qty": 3, "capacity": 40, "cash_krw": 99_286_902, "cash_today_krw": 100_000_000, "change_bp": -395,
+    "cancelled_qty": 3, "capacity": 40, "cash_krw": 99_286_902, "cash_next_krw": 100_000_000, "cash_today_krw": 100_000_000, "change_bp": -395,
     "change_bp_before": 2_997, "close": 71_300, "cost_krw": 713_000, "covered_qty": 4, "covered_seconds": 60, "cycle": 26,
     "cycles_seen": 3, "day_high": 71_900, "decision": 21, "due": NINE, "epoch": 2, "every_seconds": 5,
     "failed_batches": 1, "fee_krw": 98, "filled_amount": 713_000, "filled_amount_krw": 713_000, "filled_qty": 10,
     "financials": 24, "flows": 18, "gainer_rank": 7, "high": 71_900, "intent": 17, "last": 71_300, "last_age_ms": 120,
-    "latency_ms": 850, "leaves_qty": 5, "limit": 30, "line": 1, "low": 70_100, "lower": 49_000, "minutes_open": 25, "momentum": 22,
+    "latency_ms": 850, "leaves_qty": 5, "limit": 30, "line": 1, "listing": 40, "low": 70_100, "lower": 49_000, "minutes_open": 25, "momentum": 22,
     "news": 12, "open": 70_200, "order_qty": 15, "ours": 10, "persistence": 30, "pick": 84, "place": 9, "points": 100,
-    "portfolio": 19, "prev_volume": 12_345_678, "price": 71_300, "program": 55, "program_age_ms": 2_400,
-    "program_net": -224_036, "qty": 10, "quote_age_ms": 80, "rank": 1, "realised_krw": -4_500, "rejected_qty": 0,
+    "portfolio": 19, "prev_volume": 12_345_678, "orderable_krw": 98_000_000, "price": 71_300, "program": 55, "program_age_ms": 2_400,
+    "program_net": -224_036, "qty": 10, "quote": 44, "quote_age_ms": 80, "rank": 1, "realised_krw": -4_500, "rejected_qty": 0, "replaces": 16, "request": 3,
     "reserved_krw": 714_100, "risk": 15, "run": 4, "scan": 77, "score": 84, "seconds": -90, "seed": 20_261_120, "sellable": 8, "seq": 5,
     "signals": 2, "since": NINE, "snapshot": 20, "start": NINE, "stocks": 2_700, "subscribed": 20,
     "sync_deadline": HALF_PAST_NINE, "tax_krw": 1_426, "technicals": 13, "theirs": 15, "tokens": 1_830, "total": 84,
@@ -72,7 +72,7 @@ NUMBERS = {
 STREAMS = {
     "day": "run", "owner": "run", "alert": "run", "alarm": "slots", "schedule": "scheduler", "rankings": "rest",
     "read": "rest", "listing": "rest", "news": "rest", "balance": "rest", "executions": "rest", "score": "scorer",
-    "analysis": "research", "order": "broker", "cancel": "broker",
+    "analysis": "research", "order": "broker", "cancel": "broker", "quote": "rest",
 }  # fmt: skip
 """First word of a stored name -> stream, where they differ."""
 

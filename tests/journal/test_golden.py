@@ -33,7 +33,22 @@ FORMATS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
 
 NEWER: Mapping[str, frozenset[str]] = {
     "format-1": frozenset(
-        {"feed.stopped", "feed.notices_connected", "feed.notices_lost", "market.status_changed", "feed.clock_skewed"}
+        {
+            "feed.stopped",
+            "feed.notices_connected",
+            "feed.notices_lost",
+            "market.status_changed",
+            "feed.clock_skewed",
+            "orders.quote_wanted",
+            "quote.answered",
+            "quote.failed",
+            "orders.resized",
+            "orders.exit_postponed",
+            "orders.settled",
+            "operator.flatten_ordered",
+            "operator.armed",
+            "operator.disarmed",
+        }
     )
 }
 """Events that came after a format's golden day was written, by their stored names."""
