@@ -1,0 +1,139 @@
+"""The broker's balance against ours: how the day opens, what a difference becomes, and how the day ends."""
+
+from __future__ import annotations
+
+from kquant.domain.portfolio.asking import RETRY_US, TRIES, ask, waiting_run
+from kquant.domain.portfolio.seen import Seen
+from kquant.domain.portfolio.state import Own
+from kquant.events.base import Event, Recorded
+from kquant.events.day import AlarmSet, AlertRaised
+from kquant.events.portfolio import (
+    BalanceAnswered,
+    BalanceWanted,
+    DayReconciled,
+    Difference,
+    Holding,
+    PortfolioAdjusted,
+    PortfolioOpened,
+    PortfolioSynchronised,
+    PositionChanged,
+    PositionClosed,
+    PositionOpened,
+)
+from kquant.values import SECOND_US, Krw, Micros
+
+MISMATCH_TRIES = 6
+CLOSING_AFTER_US = 5 * SECOND_US
+CLOSING_WAITS = 20
+
+
+def differences_between(own: Own, balance: BalanceAnswered) -> tuple[Difference, ...]:
+    """Return where shares (by code) and cash (last) of a balance differ from ours. Costs are the broker's to round."""
+    ours: dict[str, int] = {code: held.qty for code, held in own.positions.items()}
+    theirs: dict[str, int] = {held.code: held.qty for held in balance.holdings}
+    return _differences(ours, own.cash_krw, theirs, balance.cash_krw)
+
+
+def _differences(
+    ours: dict[str, int], cash: Krw | None, theirs: dict[str, int], their_cash: Krw
+) -> tuple[Difference, ...]:
+    found = [
+        Difference(what=code, ours=ours.get(code, 0), theirs=theirs.get(code, 0))
+        for code in sorted({*ours, *theirs})
+        if ours.get(code, 0) != theirs.get(code, 0)
+    ]
+    if cash is not None and cash != their_cash:
+        found.append(Difference(what="cash", ours=cash, theirs=their_cash))
+    return tuple(found)
+
+
+def compare(own: Own, seen: Seen, fact: Recorded, balance: BalanceAnswered) -> list[Event]:
+    """Compare a balance that arrived with ours, and say what follows from it."""
+    if not own.is_open:
+        return _open(seen, fact, balance)
+    differences = differences_between(own, balance)
+    said = PortfolioSynchronised(reason=own.reason, balance=fact.seq, differences=differences)
+    if own.reason == "closing":
+        return [said, *_reconcile(own, fact.at, differences)]
+    if not differences or not seen.is_quiet(fact.at) or seen.is_closed:
+        return [said, *waiting_run(own, seen, fact.at)]
+    if differences == own.suspicion:
+        return [said, *_adjust(own, seen, balance, differences), *waiting_run(own, seen, fact.at)]
+    if own.doubts >= MISMATCH_TRIES:
+        text = f"the broker's balance differs and keeps changing: {_listed(differences)}"
+        return [said, AlertRaised(level="critical", text=text)]
+    alarm = AlarmSet(alarm="mismatch", due=Micros(fact.at + RETRY_US["mismatch"]))
+    return [said, alarm, *waiting_run(own, seen, fact.at)]
+
+
+def _open(seen: Seen, fact: Recorded, balance: BalanceAnswered) -> list[Event]:
+    """Take the first balance over; tell a person if it is not what the day before ended with."""
+    events: list[Event] = [PortfolioOpened(cash_krw=balance.cash_krw)]
+    events.extend(
+        PositionOpened(code=held.code, name=held.name, qty=held.qty, cost_krw=held.cost_krw, carried=True)
+        for held in balance.holdings
+    )
+    differences: tuple[Difference, ...] = ()
+    if seen.carried is not None:
+        ours: dict[str, int] = {held.code: held.qty for held in seen.carried}
+        theirs: dict[str, int] = {held.code: held.qty for held in balance.holdings}
+        differences = _differences(ours, seen.carried_cash_krw, theirs, balance.cash_krw)
+    events.append(PortfolioSynchronised(reason="opening", balance=fact.seq, differences=differences))
+    if differences:
+        adjusted = PortfolioAdjusted(holdings=balance.holdings, cash_krw=balance.cash_krw, differences=differences)
+        text = f"the opening balance is not what the day before ended with: {_listed(differences)}"
+        events.extend((adjusted, AlertRaised(level="warning", text=text)))
+    if seen.pipeline_deadline > fact.at:
+        events.append(BalanceWanted(reason="pipeline", valid_until=seen.pipeline_deadline))
+    return events
+
+
+def _adjust(own: Own, seen: Seen, balance: BalanceAnswered, differences: tuple[Difference, ...]) -> list[Event]:
+    """Take the broker's figures over, position by position so that everybody who watches positions follows."""
+    presumed = tuple(sorted(set(seen.given_up.values())))
+    events: list[Event] = [
+        PortfolioAdjusted(
+            holdings=balance.holdings, cash_krw=balance.cash_krw, differences=differences, presumed=presumed
+        )
+    ]
+    theirs = {held.code: held for held in balance.holdings}
+    for code in sorted({*own.positions, *theirs}):
+        held, known = theirs.get(code), own.positions.get(code)
+        if held is None:
+            events.append(PositionClosed(code=code, realised_krw=Krw(0)))
+        elif known is None:
+            events.append(_opened(held))
+        elif held.qty != known.qty:
+            events.append(PositionChanged(code=code, qty=held.qty, cost_krw=held.cost_krw, realised_krw=Krw(0)))
+    text = f"positions or cash were taken over from the broker: {_listed(differences)}"
+    events.append(AlertRaised(level="warning", text=text))
+    return events
+
+
+def _opened(held: Holding) -> PositionOpened:
+    return PositionOpened(code=held.code, name=held.name, qty=held.qty, cost_krw=held.cost_krw, carried=False)
+
+
+def _listed(differences: tuple[Difference, ...]) -> str:
+    return ", ".join(f"{one.what} ours {one.ours} theirs {one.theirs}" for one in differences)
+
+
+def close(own: Own, seen: Seen, at: Micros) -> list[Event]:
+    """Ask for the closing balance once no order can fill any more, or after a bounded wait."""
+    if own.reconciled:
+        return []
+    if own.requests > seen.outcomes or (seen.working and own.closing_alarms < CLOSING_WAITS):
+        return [AlarmSet(alarm="closing", due=Micros(at + CLOSING_AFTER_US))]
+    if not own.is_open:
+        text = "the day ends without a balance: the portfolio was never opened"
+        return [AlertRaised(level="critical", text=text), DayReconciled(agrees=False, differences=())]
+    return ask(own, seen, "closing", at)
+
+
+def _reconcile(own: Own, at: Micros, differences: tuple[Difference, ...]) -> list[Event]:
+    if not differences:
+        return [DayReconciled(agrees=True, differences=())]
+    if own.attempts.get("closing", 0) < TRIES["closing"]:
+        return [AlarmSet(alarm="closing", due=Micros(at + RETRY_US["closing"]))]
+    text = f"the day does not reconcile: {_listed(differences)}"
+    return [AlertRaised(level="critical", text=text), DayReconciled(agrees=False, differences=differences)]

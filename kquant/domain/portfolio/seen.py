@@ -1,0 +1,74 @@
+"""What `portfolio` has seen of the others: the day, orders at work, and the outcomes of the balances it asked for."""
+
+from __future__ import annotations
+
+from msgspec import Struct, structs
+
+from kquant.events.analyzer import ListingAnswered
+from kquant.events.base import Recorded, name_of
+from kquant.events.day import Carried, DayOpened, JobDue
+from kquant.events.orders import OrderFilled, OrderFinished, OrderIntended
+from kquant.events.pipeline import PipelineStarted
+from kquant.events.portfolio import BalanceAnswered, BalanceWanted
+from kquant.events.scanner import ReadExpired, ReadFailed
+from kquant.values import SECOND_US, IntentId, Krw, Micros, Symbol
+
+QUIET_US = 10 * SECOND_US
+"""A fill younger than this explains a difference: the broker's balance and its list of orders lag each other."""
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What others said. outcomes, outcome_of, outcome_at: balance outcomes, each request counted once, and the last one.
+
+    working: intents that may still fill.   filled_at: of the last fill.   funds: codes without sell tax.
+    given_up: orders finished as not placed, and their stock.
+    """
+
+    day: str = ""
+    carried: tuple[Carried, ...] | None = None
+    carried_cash_krw: Krw | None = None
+    funds: frozenset[Symbol] = frozenset()
+    working: tuple[IntentId, ...] = ()
+    given_up: dict[IntentId, Symbol] = {}
+    filled_at: Micros | None = None
+    pipeline_deadline: Micros = Micros(0)
+    is_closed: bool = False
+    outcomes: int = 0
+    outcome_of: int = 0
+    outcome_at: int = 0
+
+    def is_quiet(self, at: Micros) -> bool:
+        """Tell whether a difference at *at* cannot be explained by orders of ours."""
+        return not self.working and (self.filled_at is None or at - self.filled_at > QUIET_US)
+
+
+def observe(seen: Seen, fact: Recorded) -> Seen:
+    """Fold a foreign fact."""
+    match fact.event:
+        case DayOpened(day=day, positions=positions, cash_krw=cash):
+            return structs.replace(seen, day=day, carried=positions, carried_cash_krw=cash)
+        case ListingAnswered(stocks=stocks):
+            return structs.replace(seen, funds=frozenset(stock.code for stock in stocks if stock.kind == "fund"))
+        case OrderIntended(intent=intent):
+            return structs.replace(seen, working=(*seen.working, intent))
+        case OrderFinished(intent=intent, code=code, outcome=outcome):
+            given_up = {**seen.given_up, intent: code} if outcome == "not_placed" else seen.given_up
+            working = tuple(other for other in seen.working if other != intent)
+            return structs.replace(seen, working=working, given_up=given_up)
+        case OrderFilled():
+            return structs.replace(seen, filled_at=fact.at)
+        case PipelineStarted(sync_deadline=deadline):
+            return structs.replace(seen, pipeline_deadline=deadline)
+        case JobDue(job="session_closed"):
+            return structs.replace(seen, is_closed=True)
+        case BalanceAnswered():
+            return _outcome(seen, fact)
+        case ReadFailed(what=what) | ReadExpired(what=what) if what == name_of(BalanceWanted):
+            return _outcome(seen, fact)
+    return seen
+
+
+def _outcome(seen: Seen, fact: Recorded) -> Seen:
+    if fact.caused_by is None or fact.caused_by <= seen.outcome_of:
+        return seen
+    return structs.replace(seen, outcomes=seen.outcomes + 1, outcome_of=fact.caused_by, outcome_at=fact.seq)
