@@ -287,3 +287,25 @@ class World:
 
     def evictions(self) -> list[SlotEvicted]:
         return self.said(SlotEvicted)
+
+
+BARE = {"extra_channels": ()}
+
+
+def codes(letter, count, first=0):
+    return [f"{letter}{number:05d}" for number in range(first, first + count)]
+
+
+def full(**changes):
+    """Ten holdings, twenty picks, ten surges: forty slots, all ticking."""
+    world = World(**(BARE | {"changes_per_minute": 1_000, "low_changes_per_minute": 1_000} | changes))
+    world.connect()
+    world.session()
+    for code in codes("H", 10):
+        world.buy(code)
+    world.pick(*codes("P", 20))
+    world.scan(*codes("S", 10))
+    world.settle()
+    world.tick_all()
+    world.pass_time(60)
+    return world
