@@ -30,7 +30,8 @@ from kquant.cli.shell import (
     settings_for,
 )
 from kquant.config import ConfigError
-from kquant.gateways.operator import HaltFlag, NoInstance, ask
+from kquant.gateways.lastgate import HaltFlag
+from kquant.gateways.operator import NoInstance, ask
 from kquant.hours import table_warnings
 from kquant.values import KST, KquantError
 

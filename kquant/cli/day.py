@@ -28,7 +28,7 @@ from kquant.events.base import Event
 from kquant.events.day import AlertRaised, DayClosed, DayOpened, JobDue, RunStarted, RunStopped
 from kquant.events.portfolio import DayReconciled
 from kquant.gateways.embedded import ExchangeError
-from kquant.gateways.operator import HaltFlag
+from kquant.gateways.lastgate import HaltFlag
 from kquant.journal import SqliteJournal, open_day
 from kquant.replay.verify import code_hash
 from kquant.settings import Settings

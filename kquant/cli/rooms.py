@@ -20,8 +20,9 @@ from kquant.gateways.kis.feed.wire import decode
 from kquant.gateways.kis.rest.errors import KisError
 from kquant.gateways.kis.rest.orders import OrderGateway
 from kquant.gateways.kis.rest.reads import RestGateway
+from kquant.gateways.lastgate import HaltFlag, LastGate
 from kquant.gateways.market import MarketDesk
-from kquant.gateways.operator import HaltFlag, OperatorGateway
+from kquant.gateways.operator import OperatorGateway
 from kquant.gateways.research.gateway import AnalysisGateway
 from kquant.gateways.scoring.gateway import ScorerGateway
 from kquant.gateways.scoring.heuristic import HeuristicScorer
@@ -84,7 +85,7 @@ class Rooms:
                 journal,
                 calls,
                 clock,
-                halt,
+                LastGate(halt, None, clock),
                 joined.hours,
                 allowed=settings.broker.orders,
                 follow=settings.schedule.follow,

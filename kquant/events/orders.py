@@ -136,7 +136,7 @@ class OrderExpired(Event, frozen=True, kw_only=True, tag="order.expired"):
 
 
 class OrderBlocked(Event, frozen=True, kw_only=True, tag="order.blocked"):
-    """Outcome: the last gate stopped it; never sent. why: "halted", "profile", "session"."""
+    """Outcome: the last gate stopped it; never sent. why: "halted", "profile", "not armed", "session"."""
 
     intent: IntentId
     why: str

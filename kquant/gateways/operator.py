@@ -21,11 +21,11 @@ import msgspec
 from kquant.events import codec
 from kquant.events.base import Recorded
 from kquant.events.day import HaltOrdered, ResumeOrdered
+from kquant.gateways.lastgate import HaltFlag
 from kquant.journal.port import Journal, JournalError
 from kquant.values import KquantError, Seq
 
 INSTANCE = "instance.json"
-HALT_FILE = "HALT"
 STREAM = "operator"
 PAGE = 500
 QUESTION_SECONDS = 10
@@ -34,38 +34,6 @@ LINE_LIMIT = 1 << 24
 
 class NoInstance(KquantError):
     """No running instance answers for this account."""
-
-
-class HaltFlag:
-    """The last gate's question: may a new entry leave? Set in memory by the operator, or by a file by anyone."""
-
-    def __init__(self, account_folder: Path) -> None:
-        self._file = account_folder / HALT_FILE
-        self._memory = False
-
-    def is_halted(self) -> bool:
-        """Tell, from memory and file, whether entries are halted."""
-        return self._memory or self._file.exists()
-
-    def set(self, *, halted: bool) -> None:
-        """Follow what the journal says."""
-        self._memory = halted
-
-    def write(self, reason: str) -> None:
-        """Halt by file; needs no running program."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.write_text(reason + "\n", encoding="utf-8")
-
-    def clear(self) -> None:
-        """Remove the file."""
-        self._file.unlink(missing_ok=True)
-
-    def reason(self) -> str:
-        """Return the file's reason, empty without a file."""
-        try:
-            return self._file.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            return ""
 
 
 class OperatorGateway:

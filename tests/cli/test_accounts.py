@@ -4,7 +4,7 @@ import pytest
 
 from kquant.cli import main
 from kquant.cli.days import DayError, account_folders, one_account, take_lock
-from kquant.gateways.operator import HaltFlag
+from kquant.gateways.lastgate import HaltFlag
 
 DEMO, PAPER = "50001234-01", "50009876-01"
 

@@ -10,7 +10,7 @@ from kquant.events.day import HaltOrdered, ResumeOrdered
 from kquant.events.orders import OrderIntended, OrderSendStarted
 from kquant.events.pipeline import BuySignalled, PipelineCompleted
 from kquant.events.scanner import ScoreGiven
-from kquant.gateways.operator import HaltFlag
+from kquant.gateways.lastgate import HaltFlag
 
 from .test_kills import check_nothing_doubled, nth
 from .world import ACCOUNT, AFTERNOON, facts_of, kill, kquant, of, start, watch

@@ -11,7 +11,8 @@ from typing import Any, Self
 import pytest
 
 from kquant.events.day import AlertRaised, HaltOrdered, ResumeOrdered
-from kquant.gateways.operator import INSTANCE, HaltFlag, NoInstance, OperatorGateway, ask, ask_stream, decode_row
+from kquant.gateways.lastgate import HaltFlag
+from kquant.gateways.operator import INSTANCE, NoInstance, OperatorGateway, ask, ask_stream, decode_row
 from kquant.journal.memory import MemoryJournal
 from kquant.values import Micros
 

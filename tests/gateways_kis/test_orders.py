@@ -45,17 +45,21 @@ class FakeCalls:
 
 
 class Gate:
-    def __init__(self, halted=False):
+    def __init__(self, halted=False, armed=True):
         self.halted = halted
+        self.armed = armed
 
     def is_halted(self):
         return self.halted
+
+    def is_armed(self):
+        return self.armed
 
 
 class Desk:
     """A gateway with everything around it."""
 
-    def __init__(self, result=PLACED, *, halted=False, allowed=True, now=OPEN):
+    def __init__(self, result=PLACED, *, halted=False, allowed=True, armed=True, now=OPEN):
         self.clock = SteppedClock(now)
         self.journal = MemoryJournal(self.clock.now)
         self.calls = FakeCalls(self.journal, result)
@@ -63,7 +67,7 @@ class Desk:
             self.journal,
             self.calls,
             self.clock,
-            Gate(halted),
+            Gate(halted, armed),
             HOURS,
             allowed=allowed,
             timeout_seconds=5,
@@ -136,6 +140,8 @@ async def test_only_a_proven_refusal_is_a_refusal(result, outcome):
     [
         ({"halted": True}, {}, "order.blocked", "halted"),
         ({"allowed": False}, {}, "order.blocked", "profile"),
+        ({"armed": False}, {}, "order.blocked", "not armed"),
+        ({"armed": False}, {"side": "sell"}, "order.blocked", "not armed"),
         ({"now": CLOSE}, {"valid_until": CLOSE + 5}, "order.blocked", "session"),
         ({"now": OPEN + 9}, {}, "order.expired", None),
     ],

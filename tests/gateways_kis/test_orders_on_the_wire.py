@@ -26,7 +26,7 @@ from kquant.gateways.kis.rest.calls import KisCalls
 from kquant.gateways.kis.rest.client import RestClient, Secrets
 from kquant.gateways.kis.rest.limits import ORDERS
 from kquant.gateways.kis.rest.orders import OrderGateway
-from kquant.gateways.operator import HaltFlag
+from kquant.gateways.lastgate import HaltFlag, LastGate
 from kquant.journal.memory import MemoryJournal
 from kquant.krx import SessionHours
 from kquant.values import SECOND_US, IntentId, Krw, Micros, Seq, Shares, Symbol
@@ -66,7 +66,8 @@ class Room:
         )  # fmt: skip
         await self.client.start()
         self.gateway = OrderGateway(
-            self.journal, KisCalls(self.client, "50001234-01"), self.clock, self.halt, HOURS, allowed=True,
+            self.journal, KisCalls(self.client, "50001234-01"), self.clock,
+            LastGate(self.halt, None, self.clock), HOURS, allowed=True,
             timeout_seconds=1, changed=self.quiet.changed, on_fatal=self.quiet.on_fatal,
         )  # fmt: skip
         await self.gateway.start()

@@ -38,6 +38,9 @@ class Open:
     def is_halted(self) -> bool:
         return False
 
+    def is_armed(self) -> bool:
+        return True
+
 
 async def outcome(
     day: date, at: time, kind: OrderKind, follow: Follow, calls: Calls | None = None

@@ -7,7 +7,17 @@ from kquant.domain.orders.seen import Seen, observe
 from kquant.domain.orders.state import Own, evolve
 from kquant.domain.owner import Owner
 from kquant.events.analyzer import ListingAnswered
-from kquant.events.day import AlarmRang, DayOpened, HaltOrdered, JobDue, OwnerParked, ResumeOrdered
+from kquant.events.day import (
+    AlarmRang,
+    ArmOrdered,
+    DayOpened,
+    DisarmOrdered,
+    FlattenOrdered,
+    HaltOrdered,
+    JobDue,
+    OwnerParked,
+    ResumeOrdered,
+)
 from kquant.events.feed import ClockSkewed, FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
 from kquant.events.market import BarsClosed, TriggerFired
 from kquant.events.orders import (
@@ -66,6 +76,9 @@ ORDERS: Owner[Own, Seen] = Owner(
         JobDue,
         HaltOrdered,
         ResumeOrdered,
+        FlattenOrdered,
+        ArmOrdered,
+        DisarmOrdered,
         OwnerParked,
     ),
     observes=(ClockSkewed, ListingAnswered, OrderSendStarted, CashMoved, PortfolioAdjusted, BarsClosed),

@@ -11,7 +11,18 @@ from kquant.domain.orders.seen import Seen
 from kquant.domain.orders.sizing import with_costs
 from kquant.domain.orders.state import POLL, Own
 from kquant.events.base import Event, Recorded
-from kquant.events.day import AlarmRang, AlertRaised, DayOpened, HaltOrdered, JobDue, OwnerParked, ResumeOrdered
+from kquant.events.day import (
+    AlarmRang,
+    AlertRaised,
+    ArmOrdered,
+    DayOpened,
+    DisarmOrdered,
+    FlattenOrdered,
+    HaltOrdered,
+    JobDue,
+    OwnerParked,
+    ResumeOrdered,
+)
 from kquant.events.feed import FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
 from kquant.events.market import TriggerFired
 from kquant.events.orders import (
@@ -118,6 +129,8 @@ def _day(draft: Draft) -> None:
             if draft.own.halted is not None:
                 draft.emit(EntriesResumed(reason=f"{who}: {reason}"))
             _unfreeze(draft, f"{who}: {reason}")
+        case FlattenOrdered() | ArmOrdered() | DisarmOrdered():
+            _operator(draft)
         case OwnerParked(owner=owner, seq=seq, code=code) if owner in GUARDED:
             _halt(draft, f"{owner} could not answer seq {seq}")
             if code is not None:
@@ -129,6 +142,30 @@ def _day(draft: Draft) -> None:
             after = draft.at if hours is None else max(draft.at, hours.close_at)
             draft.ask("session closed")
             draft.wake("final", after + FINAL_AFTER_US)
+
+
+def _operator(draft: Draft) -> None:
+    match draft.fact.event:
+        case FlattenOrdered(code=None, who=who, reason=reason):
+            _halt(draft, f"{who}: everything is sold: {reason}")
+            _cancel_buys(draft)
+            exits.flatten(draft, sorted(draft.seen.positions), "operator")
+        case FlattenOrdered(code=code) if code is not None:
+            exits.flatten(draft, [code], "operator")
+        case ArmOrdered():
+            # What could not be sold before need not wait for its turn any longer.
+            for code in sorted(draft.seen.positions):
+                if draft.is_pending(f"exit.{code}"):
+                    draft.wake_exit(code, draft.at)
+        case DisarmOrdered():
+            # What they bring could not be sold.
+            _cancel_buys(draft)
+
+
+def _cancel_buys(draft: Draft) -> None:
+    for order in draft.own.live_orders():
+        if order.side == "buy":
+            draft.cancel(order)
 
 
 def _halt(draft: Draft, reason: str) -> None:
@@ -263,8 +300,6 @@ def _is_unsure(draft: Draft, order: Order) -> bool:
 
 def _flatten(draft: Draft) -> None:
     """Sell every position before the close and cancel what would open new ones."""
-    for order in draft.own.live_orders():
-        if order.side == "buy":
-            draft.cancel(order)
+    _cancel_buys(draft)
     for code in sorted(draft.seen.positions):
         exits.sell(draft, code, "flatten")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from kquant.domain.orders.draft import Draft, exit_delay
-from kquant.domain.orders.seen import Held
+from kquant.domain.orders.seen import Held, is_armed
 from kquant.domain.orders.sizing import BP
 from kquant.events.market import TriggerFired
 from kquant.events.orders import IntentReason, OrderIntended, TriggerArmed, TriggerDisarmed, TriggerKind
@@ -61,6 +63,9 @@ def tend(draft: Draft, code: Symbol) -> None:
     if draft.seen.is_flattening and draft.settings.exits.flat_at_close:
         sell(draft, code, "flatten")
         return
+    if is_ordered_out(draft, code):
+        sell(draft, code, "operator")
+        return
     wanted = levels_of(held, draft.settings.exits, draft.settings.krx.ticks)
     armed = {one.kind: one for one in draft.own.armed.get(code, ())}
     for level in wanted:
@@ -84,6 +89,25 @@ def tend(draft: Draft, code: Symbol) -> None:
         draft.emit(TriggerDisarmed(trigger=left.trigger, code=code))
 
 
+def flatten(draft: Draft, codes: Sequence[Symbol], reason: IntentReason) -> None:
+    """Sell these holdings and cancel the buys of them. What cannot be sold now stays ordered out and is sold later."""
+    for code in codes:
+        buying = draft.own.live_order(code, "buy")
+        if buying is not None:
+            draft.cancel(buying)
+        if draft.held(code) is not None and draft.own.live_order(code, "sell") is None:
+            sell(draft, code, reason)
+
+
+def is_ordered_out(draft: Draft, code: Symbol) -> bool:
+    """Tell whether a person wants the holding sold: named, or there or on its way when everything was."""
+    seen = draft.seen
+    return code in seen.ordered_out or any(
+        order.code == code and order.side == "buy" and order.decision < seen.all_out
+        for order in draft.own.orders.values()
+    )
+
+
 def disarm(draft: Draft, code: Symbol, spared: TriggerId | None) -> None:
     """Disarm the stock's triggers, all but the one that fired."""
     for one in draft.own.armed.get(code, ()):
@@ -105,9 +129,10 @@ def fired(draft: Draft, event: TriggerFired) -> None:
 
 
 def can_sell(draft: Draft, code: Symbol) -> bool:
-    """Tell whether the whole position can be offered now: session open, nothing pending, every fill booked (O9)."""
+    """Tell whether the whole position can be offered now: armed, session open, nothing pending, every fill booked (O9)."""
     return (
-        draft.is_session_open()
+        is_armed(draft.seen, draft.settings, draft.at)
+        and draft.is_session_open()
         and draft.held(code) is not None
         and draft.own.live_order(code, "sell") is None
         and not draft.lags(code)
@@ -133,7 +158,7 @@ def sell(draft: Draft, code: Symbol, reason: IntentReason) -> None:
     buying = draft.own.live_order(code, "buy")
     if buying is not None:
         draft.cancel(buying)
-    if reason == "flatten":
+    if reason in {"flatten", "operator"}:
         disarm(draft, code, None)
     draft.emit(
         OrderIntended(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from kquant.domain.orders.draft import fills_unbooked
-from kquant.domain.orders.seen import Seen
+from kquant.domain.orders.seen import Seen, is_armed
 from kquant.domain.orders.sizing import (
     BP,
     affordable,
@@ -19,6 +19,7 @@ from kquant.domain.orders.sizing import (
     with_costs,
 )
 from kquant.domain.orders.state import Own
+from kquant.events.orders import QuoteAnswered
 from kquant.events.pipeline import BuySignalled
 from kquant.krx import CostTable
 from kquant.settings import Settings
@@ -26,7 +27,12 @@ from kquant.values import MINUTE_US, SECOND_US, Krw, Micros, Shares
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """A buy asked for: what is known, and the limit price it would carry (won, 0 without an ask)."""
+    """A buy asked for: what is known, and what it would cost a share.
+
+    quote: the price confirmed over HTTPS; None before the answer, and where none is asked for.   last, ask: the newest
+    known, the quote's if there is one.   cap: the highest limit the collar allows.   price: the limit; of a market order
+    the day's upper limit, at which the broker sets cash aside (kis-protocol 4.5). 0 where there is no price in the band.
+    """
 
     own: Own
     seen: Seen
@@ -34,8 +40,11 @@ class Case(Struct, frozen=True, kw_only=True):
     costs: CostTable
     signal: BuySignalled
     at: Micros
+    last: Krw
+    ask: Krw
     cap: Krw
     price: Krw
+    quote: QuoteAnswered | None = None
 
     def share_krw(self) -> int:
         """The part of equity one new position may take (won)."""
@@ -68,6 +77,11 @@ Finding = tuple[int, int] | None
 
 def _halted(case: Case) -> Finding:
     return (1, 0) if case.own.halted is not None else None
+
+
+def _not_armed(case: Case) -> Finding:
+    """A real account trades only on days on which a person said so."""
+    return None if is_armed(case.seen, case.settings, case.at) else (0, 1)
 
 
 def _clock_skew(case: Case) -> Finding:
@@ -141,7 +155,7 @@ def _day_loss(case: Case) -> Finding:
 
 def _price_band(case: Case) -> Finding:
     """There is an ask, and the collar and the day's upper limit reach it."""
-    return (case.signal.ask, case.cap) if case.price <= 0 or case.price < case.signal.ask else None
+    return (case.ask, case.cap) if case.price <= 0 or case.price < case.ask else None
 
 
 def _order_amount(case: Case) -> Finding:
@@ -174,6 +188,7 @@ def _order_small(case: Case) -> Finding:
 
 RULES: tuple[tuple[str, Callable[[Case], Finding]], ...] = (
     ("HALTED", _halted),
+    ("NOT_ARMED", _not_armed),
     ("CLOCK_SKEW", _clock_skew),
     ("SESSION_CLOSED", _session_closed),
     ("FLATTENING", _flattening),
@@ -204,14 +219,31 @@ def unresolved(own: Own, seen: Seen) -> int:
     )
 
 
-def case_of(own: Own, seen: Seen, settings: Settings, costs: CostTable, signal: BuySignalled, at: Micros) -> Case:
-    """Return the case of a signal, its limit price worked out."""
+def case_of(
+    own: Own,
+    seen: Seen,
+    settings: Settings,
+    costs: CostTable,
+    signal: BuySignalled,
+    at: Micros,
+    quote: QuoteAnswered | None = None,
+) -> Case:
+    """Return the case of a signal, its price worked out: from *quote* if there is one, else from the signal."""
     stock = seen.stocks.get(signal.code)
+    upper = stock.upper if stock is not None else None
+    last, ask = signal.last, signal.ask
+    if quote is not None:
+        last, ask = quote.last, quote.ask
+        # 0 is no limit at all (liquidation trading): then the listing's stands.
+        upper = quote.upper if quote.upper > 0 else upper
     bands, risk = settings.krx.ticks, settings.risk
-    cap = price_cap(signal.last, stock.upper if stock is not None else None, risk, bands)
-    price = limit_price(signal.ask, cap, risk, bands)
+    cap = price_cap(last, upper, risk, bands)
+    price = limit_price(ask, cap, risk, bands)
+    if risk.entry_kind == "market":
+        price = upper if upper is not None and 0 < ask <= cap else Krw(0)
     return Case(
-        own=own, seen=seen, settings=settings, costs=costs, signal=signal, at=at, cap=cap, price=price
+        own=own, seen=seen, settings=settings, costs=costs, signal=signal, at=at, last=last, ask=ask, cap=cap, price=price,
+        quote=quote,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from msgspec import Struct, structs
 
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Recorded, name_of
-from kquant.events.day import AlarmRang, DayOpened, JobDue
+from kquant.events.day import AlarmRang, ArmOrdered, DayOpened, DisarmOrdered, FlattenOrdered, JobDue, ResumeOrdered
 from kquant.events.feed import ClockSkewed, FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
 from kquant.events.market import BarsClosed
 from kquant.events.orders import (
@@ -28,7 +28,8 @@ from kquant.events.portfolio import (
 )
 from kquant.events.scanner import ReadExpired, ReadFailed
 from kquant.krx import SessionHours
-from kquant.values import IntentId, Krw, Micros, Shares, Symbol
+from kquant.settings import Settings
+from kquant.values import IntentId, Krw, Micros, Seq, Shares, Symbol, to_kst
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -86,6 +87,12 @@ class Seen(Struct, frozen=True, kw_only=True):
     final_seq: int = 0
     skew: int = 0
     """Seconds by which the broker's clock is ahead of ours, 0 while both agree."""
+    armed_day: str = ""
+    """The day (ISO date) on which a person let real orders leave, "" for none."""
+    ordered_out: frozenset[Symbol] = frozenset()
+    """Stocks held that a person wants sold."""
+    all_out: Seq = Seq(0)
+    """Where a person wanted everything sold: what buys intended before bring is sold as well, until resumed."""
 
 
 def observe(seen: Seen, fact: Recorded) -> Seen:
@@ -122,7 +129,29 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
             return structs.replace(seen, is_closed=True)
         case JobDue(job="flatten"):
             return structs.replace(seen, is_flattening=True)
+        case ArmOrdered() | DisarmOrdered() | FlattenOrdered() | ResumeOrdered():
+            return _operator(seen, fact)
     return _portfolio(seen, fact)
+
+
+def is_armed(seen: Seen, settings: Settings, at: Micros) -> bool:
+    """Tell whether orders may leave: always but for a real account, which a person arms for one day (실전 주문 허용)."""
+    return settings.broker.exchange != "live" or seen.armed_day == to_kst(at).date().isoformat()
+
+
+def _operator(seen: Seen, fact: Recorded) -> Seen:
+    match fact.event:
+        case ArmOrdered(day=day):
+            return structs.replace(seen, armed_day=day)
+        case DisarmOrdered():
+            return structs.replace(seen, armed_day="")
+        case FlattenOrdered(code=None):
+            return structs.replace(seen, ordered_out=frozenset(seen.positions), all_out=fact.seq)
+        case FlattenOrdered(code=code) if code in seen.positions:
+            return structs.replace(seen, ordered_out=seen.ordered_out | {code})
+        case ResumeOrdered():
+            return structs.replace(seen, all_out=Seq(0))
+    return seen
 
 
 def _portfolio(seen: Seen, fact: Recorded) -> Seen:
@@ -141,6 +170,7 @@ def _portfolio(seen: Seen, fact: Recorded) -> Seen:
                 seen,
                 positions={other: held for other, held in seen.positions.items() if other != code},
                 closed_at={**seen.closed_at, code: fact.at},
+                ordered_out=seen.ordered_out - {code},
                 realised_krw=seen.realised_krw + realised,
             )
     return seen

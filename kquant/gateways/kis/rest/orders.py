@@ -55,6 +55,9 @@ class Gate(Protocol):
     def is_halted(self) -> bool:
         """Tell whether entries are halted."""
 
+    def is_armed(self) -> bool:
+        """Tell whether orders may leave today: a real account's only after a person armed it for the day."""
+
 
 class OrderGateway(FollowingGateway):
     """Sends what `orders` intends. allowed: the profile's setting; without it nothing ever leaves.
@@ -143,6 +146,8 @@ class OrderGateway(FollowingGateway):
         now = self._clock.now()
         if not self._allowed:
             return OrderBlocked(intent=intent.intent, why="profile")
+        if not self._gate.is_armed():
+            return OrderBlocked(intent=intent.intent, why="not armed")
         if intent.side == "buy" and self._gate.is_halted():
             return OrderBlocked(intent=intent.intent, why="halted")
         if not self._takes_orders(now, intent.kind):
