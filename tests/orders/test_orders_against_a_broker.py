@@ -28,6 +28,7 @@ from kquant.events.portfolio import (
     PositionOpened,
 )
 from kquant.krx import tick_size
+from tests.orders.lives import lives
 from tests.orders.orders_world import CODES, Broker, World, kst
 
 START_CASH = 30_000_000
@@ -229,6 +230,7 @@ class OrdersAgainstABroker(RuleBasedStateMachine):
         assert {code: held.qty for code, held in world.portfolio.positions.items()} == theirs
         assert world.last(DayReconciled).agrees, "M3"
         world.assert_recovers()
+        lives(world.facts())  # O4: every step is one of the table's
 
 
 def _with_code(armed: object, code: str) -> object:

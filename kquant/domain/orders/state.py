@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
-from kquant.domain.orders.lifecycle import BOUND, Order, next_state
+from kquant.domain.orders.lifecycle import BOUND, CANCEL, PART, RESIZED, WHOLE, Order, next_stage
 from kquant.events.base import Event
 from kquant.events.day import AlarmCancelled, AlarmSet
 from kquant.events.orders import (
@@ -18,6 +18,7 @@ from kquant.events.orders import (
     OrderFinished,
     OrderFrozen,
     OrderIntended,
+    OrderResized,
     OrderUnfrozen,
     TriggerArmed,
     TriggerDisarmed,
@@ -96,11 +97,11 @@ def evolve(own: Own, event: Event) -> Own:
             order = own.orders[intent]
             bound = structs.replace(
                 order,
-                state=next_state(order, BOUND),
+                stage=next_stage(order, BOUND),
+                is_finished=False,
                 order_no=order_no,
                 branch=branch,
                 is_late=order.outcome == "not_placed",
-                outcome=None,
             )
             live = own.live if intent in own.live else (*own.live, intent)
             own = structs.replace(own, by_number={**own.by_number, order_no: intent}, live=live)
@@ -123,7 +124,9 @@ def evolve(own: Own, event: Event) -> Own:
             return structs.replace(own, externals={**own.externals, event.order_no: external})
         case CancelWanted(intent=intent):
             order = own.orders[intent]
-            return _put(own, structs.replace(order, cancels=order.cancels + 1))
+            return _put(own, structs.replace(order, stage=next_stage(order, CANCEL), cancels=order.cancels + 1))
+        case OrderResized():
+            return _resized(own, event)
         case _:
             return _evolve_rest(own, event)
 
@@ -179,6 +182,7 @@ def _intended(own: Own, event: OrderIntended) -> Own:
         decision=event.decision,
         reserved_krw=event.reserved_krw,
         valid_until=event.valid_until,
+        replaces=event.replaces,
     )
     own = structs.replace(_put(own, order), last_intent=int(event.intent), live=(*own.live, event.intent))
     # A sell takes the whole position along: whatever was armed for the stock has done its work.
@@ -192,17 +196,26 @@ def _filled(own: Own, event: OrderFilled) -> Own:
         )
         return structs.replace(own, externals={**own.externals, event.order_no: external})
     order = own.orders[event.intent]
-    return _put(
-        own,
-        structs.replace(
-            order, filled_qty=event.filled_qty, filled_amount=event.filled_amount_krw, fills=order.fills + 1
-        ),
+    filled = structs.replace(
+        order,
+        stage=next_stage(order, WHOLE if event.filled_qty >= order.qty else PART),
+        filled_qty=event.filled_qty,
+        filled_amount=event.filled_amount_krw,
+        fills=order.fills + 1,
     )
+    return _put(own, filled)
+
+
+def _resized(own: Own, event: OrderResized) -> Own:
+    """Shrink an order and what it set aside, rounded up: never less than its shares cost."""
+    order = own.orders[event.intent]
+    reserved = Krw(-(-order.reserved_krw * event.qty // order.qty))
+    return _put(own, structs.replace(order, stage=next_stage(order, RESIZED), qty=event.qty, reserved_krw=reserved))
 
 
 def _finished(own: Own, event: OrderFinished) -> Own:
     order = own.orders[event.intent]
-    done = structs.replace(order, state=next_state(order, event.outcome), outcome=event.outcome)
+    done = structs.replace(order, stage=next_stage(order, event.outcome), is_finished=True)
     failures = own.exit_failures
     if event.side == "sell":
         count = 0 if event.outcome == "filled" else failures.get(event.code, 0) + 1
