@@ -173,7 +173,7 @@ CASES = [
     ],
     Case("balance", account(lambda c: c.balance()), {
         "output1": kinds(code="pdno", text="prdt_name", count="hldg_qty ord_psbl_qty pchs_amt"),
-        "output2": kinds(int="prvs_rcdl_excc_amt dnca_tot_amt"),
+        "output2": kinds(int="prvs_rcdl_excc_amt nxdy_excc_amt dnca_tot_amt"),
     }, sold),
     Case("orderable", account(lambda c: c.orderable(code(), "market", Krw(0))), {"output": kinds(
         int="ord_psbl_cash", count="nrcvb_buy_amt nrcvb_buy_qty psbl_qty_calc_unpr"

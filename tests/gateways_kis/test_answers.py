@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import gzip
 import json
@@ -10,13 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from kquant.gateways.kis.rest.endpoints import ORDERABLE
 from kquant.gateways.kis.rest.errors import KisRefused, KisUnreadable
-from kquant.values import Symbol
+from kquant.values import SECOND_US, Micros, Symbol
 from tests.gateways_kis.scripted import Scripted, ok
 
 CODE = Symbol("005930")
 HOLDING = {"pdno": "005930", "prdt_name": "삼성전자", "hldg_qty": "10", "ord_psbl_qty": "7", "pchs_amt": "708500"}
-SUMS = {"dnca_tot_amt": "10000000", "prvs_rcdl_excc_amt": "9291400", "scts_evlu_amt": "710000"}
+SUMS = {
+    "dnca_tot_amt": "10000000", "nxdy_excc_amt": "9500000", "prvs_rcdl_excc_amt": "9291400", "scts_evlu_amt": "710000",
+}  # fmt: skip
+POWER = {
+    "ord_psbl_cash": "9291400", "nrcvb_buy_amt": "9000000", "nrcvb_buy_qty": "0", "psbl_qty_calc_unpr": "0",
+    "max_buy_amt": "20000000", "max_buy_qty": "0",
+}  # fmt: skip
 PRICE = {
     "stck_prpr": "71000", "stck_oprc": "70500", "stck_hgpr": "71200", "stck_lwpr": "70400", "acml_vol": "123456",
     "acml_tr_pbmn": "8765432100", "prdy_ctrt": "-0.70",
@@ -58,6 +66,62 @@ async def test_a_balance_that_cannot_be_whole_is_an_error_not_a_zero(body, told)
 async def test_an_account_that_holds_nothing_is_no_error():
     balance = await Scripted(ok(output1=[], output2=[SUMS | {"scts_evlu_amt": "0"}])).trading.balance()
     assert (balance.holdings, balance.cash_krw) == ((), 9_291_400)
+
+
+async def test_a_balance_tells_the_cash_of_each_settlement_day_and_what_buys_without_credit_kis_protocol_4_5():
+    client = Scripted(ok(output1=[HOLDING], output2=[SUMS]), ok(output=POWER))
+    balance = await client.trading.balance(orderable_until=Micros(client.clock.now() + SECOND_US))
+    assert (balance.cash_today_krw, balance.cash_next_krw, balance.cash_krw) == (10_000_000, 9_500_000, 9_291_400)
+    assert balance.orderable_krw == 9_000_000  # nrcvb_buy_amt, not max_buy_amt: that one buys on credit
+    asked = client.asked[-1][1]
+    assert (asked["PDNO"], asked["ORD_UNPR"], asked["ORD_DVSN"]) == ("", "", "01")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"rt_cd": "1", "msg_cd": "EGW00201", "msg1": "초당 거래건수를 초과하였습니다."},
+        ok(output={**POWER, "nrcvb_buy_amt": "NaN"}),
+        ok(output={**POWER, "nrcvb_buy_amt": "-1"}),
+        ok(),
+        b"<html>",
+    ],
+)
+async def test_a_balance_does_not_fail_with_what_may_be_ordered_for(answer):
+    client = Scripted(ok(output1=[HOLDING], output2=[SUMS]), answer)
+    balance = await client.trading.balance(orderable_until=Micros(client.clock.now() + SECOND_US))
+    assert (balance.orderable_krw, len(balance.holdings)) == (None, 1)
+
+
+async def test_a_balance_does_not_wait_for_what_may_be_ordered_for_into_its_deadline():
+    client = Scripted(ok(output1=[HOLDING], output2=[SUMS]))
+    get, asked = client.get, asyncio.Event()
+
+    async def silent(endpoint, params, **rest):
+        if endpoint is not ORDERABLE:
+            return await get(endpoint, params, **rest)
+        asked.set()
+        return await asyncio.Event().wait()
+
+    client.get = silent  # type: ignore[method-assign]
+    until = Micros(client.clock.now() + SECOND_US)
+    reading = asyncio.create_task(client.trading.balance(orderable_until=until))
+    await asked.wait()
+    assert not reading.done()
+    client.clock.set(until)
+    assert (await reading).orderable_krw is None
+    client.say(ok(output1=[HOLDING], output2=[SUMS]))
+    asked.clear()
+    assert (await client.trading.balance(orderable_until=until)).orderable_krw is None
+    assert not asked.is_set()
+
+
+@pytest.mark.parametrize("field", ["dnca_tot_amt", "nxdy_excc_amt", "prvs_rcdl_excc_amt", "scts_evlu_amt"])
+async def test_a_balance_without_one_of_its_sums_is_an_error(field):
+    """`reliability` D18: a field that is gone or renamed is no zero."""
+    sums = {name: value for name, value in (SUMS | {"scts_evlu_amt": "0"}).items() if name != field}
+    with pytest.raises(KisUnreadable, match=field):
+        await Scripted(ok(output1=[], output2=[sums])).trading.balance()
 
 
 async def test_a_page_without_the_next_ones_key_is_an_error():

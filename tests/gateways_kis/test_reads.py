@@ -89,7 +89,8 @@ class Calls:
     async def news(self) -> Any:
         return await self._give("news", ())
 
-    async def balance(self) -> Any:
+    async def balance(self, *, orderable_until: Micros) -> Any:
+        self.orderable_until = orderable_until
         return await self._give("balance", BalanceAnswered(holdings=(), cash_krw=Krw(7), cash_today_krw=Krw(7)))
 
     async def executions(self, day: str) -> Any:
@@ -143,6 +144,17 @@ REQUESTS = [
     (BalanceWanted(reason="pipeline", valid_until=LATER), BalanceAnswered),
     (ExecutionsWanted(why="x", valid_until=LATER), ExecutionsListed),
 ]
+
+
+@pytest.mark.parametrize(("valid", "waits"), [(20, 5), (6, 4), (1, -1)])
+async def test_a_balance_spends_little_of_its_time_on_what_may_be_ordered_for(valid, waits):
+    room = Room()
+    now = room.clock.now()
+    await room.gateway.start()
+    room.say(BalanceWanted(reason="pipeline", valid_until=Micros(now + valid * SECOND_US)))
+    await room.settle()
+    assert room.calls.orderable_until == now + waits * SECOND_US
+    await room.gateway.close()
 
 
 @pytest.mark.parametrize(("request_", "outcome"), REQUESTS)

@@ -34,7 +34,7 @@ PRICE = {
     "prdy_ctrt": "-0.70",
 }
 HOLDING = {"pdno": "005930", "prdt_name": "삼성전자", "hldg_qty": "10", "ord_psbl_qty": "7", "pchs_amt": "708500"}
-CASH = {"dnca_tot_amt": "10000000", "prvs_rcdl_excc_amt": "9291400"}
+CASH = {"dnca_tot_amt": "10000000", "nxdy_excc_amt": "9291400", "prvs_rcdl_excc_amt": "9291400"}
 ORDER = {
     "ord_gno_brno": "00950",
     "odno": "0000117057",

@@ -27,6 +27,9 @@ from kquant.values import SECOND_US, Micros, Seq, Symbol, to_kst
 Read = ListingWanted | RankingsWanted | NewsWanted | BalanceWanted | ExecutionsWanted
 SCANNED: tuple[tuple[MasterFile, MarketName], ...] = (("kospi", "KOSPI"), ("kosdaq", "KOSDAQ"))
 """The markets whose stocks are analysed and scanned; KONEX is for professionals."""
+ORDERABLE_US = 5 * SECOND_US
+ORDERABLE_SPARE_US = 2 * SECOND_US
+"""What may be ordered for is asked with a balance: for so long at most, and never into its last seconds."""
 OUTCOMES = (
     ListingAnswered,
     RankingsAnswered,
@@ -106,8 +109,9 @@ class RestGateway(FollowingGateway):
                 return await self._candidates.fetch(cycle, limit)
             case NewsWanted(run=run):
                 return NewsAnswered(run=run, items=await self._calls.news())
-            case BalanceWanted():
-                return await self._calls.balance()
+            case BalanceWanted(valid_until=until):
+                soon = min(self._clock.now() + ORDERABLE_US, until - ORDERABLE_SPARE_US)
+                return await self._calls.balance(orderable_until=Micros(soon))
             case ExecutionsWanted():
                 return ExecutionsListed(rows=await self._calls.executions(f"{to_kst(self._clock.now()):%Y%m%d}"))
             case ListingWanted():

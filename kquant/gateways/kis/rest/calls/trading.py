@@ -11,12 +11,13 @@ from typing import Final
 from kquant.events.orders import Execution
 from kquant.events.portfolio import BalanceAnswered, Holding
 from kquant.gateways.kis.rest.answers import OpenOrder, Orderable, Sellable
+from kquant.gateways.kis.rest.calls.deadline import in_time
 from kquant.gateways.kis.rest.calls.paging import all_pages
 from kquant.gateways.kis.rest.client import TradingClient
 from kquant.gateways.kis.rest.endpoints import BALANCE, CHANGE, CHANGEABLE, EXECUTIONS, ORDER, ORDERABLE, SELLABLE
 from kquant.gateways.kis.rest.envelope import Answer, object_of, rows_of
 from kquant.gateways.kis.rest.environment import SERVICES
-from kquant.gateways.kis.rest.errors import KisUnreadable
+from kquant.gateways.kis.rest.errors import KisError, KisUnreadable
 from kquant.gateways.kis.rest.fields import (
     Row,
     any_text,
@@ -28,7 +29,7 @@ from kquant.gateways.kis.rest.fields import (
     won_field,
 )
 from kquant.gateways.kis.rest.limits import ORDERS, PORTFOLIO, RECONCILIATION
-from kquant.values import Krw, OrderKind, Shares, Side, Symbol, to_kst
+from kquant.values import Krw, Micros, OrderKind, Shares, Side, Symbol, to_kst
 
 KINDS: Final[dict[OrderKind, str]] = {"limit": "00", "market": "01"}
 AFTER_MARKET_LIMIT: Final = "41"
@@ -46,9 +47,11 @@ class TradingCalls:
         self._number, _, self._product = account.partition("-")
         self._service = SERVICES[client.environment]
 
-    async def balance(self) -> BalanceAnswered:
+    async def balance(self, *, orderable_until: Micros | None = None) -> BalanceAnswered:
         """Return the whole balance. cash_krw is D+2 settled cash; rows without shares are left out.
 
+        orderable_until: ask besides what may be ordered without credit, and wait for that until then; without it, or
+        when that call fails or is late, it is None: the balance does not depend on it.
         An answer that says that stocks are held but lists none is KisUnreadable: an empty list is not a zero.
         """
         params = {
@@ -82,14 +85,27 @@ class TradingCalls:
             holdings=tuple(found[code] for code in sorted(found)),
             cash_krw=Krw(int_field(sums[0], "prvs_rcdl_excc_amt")),
             cash_today_krw=Krw(int_field(sums[0], "dnca_tot_amt")),
+            cash_next_krw=Krw(int_field(sums[0], "nxdy_excc_amt")),
+            orderable_krw=None if orderable_until is None else await self._orderable_cash(orderable_until),
         )
 
-    async def orderable(self, code: Symbol, kind: OrderKind, price: Krw) -> Orderable:
-        """Return what may be bought without credit. Ask with the kind to be ordered: a limit leaves the margin rate out."""
+    async def _orderable_cash(self, until: Micros) -> Krw | None:
+        """Return the won that may be ordered for without credit, whatever the stock, None if it is not told by *until*."""
+        try:
+            said = await in_time(self._client.clock, self.orderable(None, "market", Krw(0)), until)
+        except KisError:
+            return None
+        return None if said is None else said.amount
+
+    async def orderable(self, code: Symbol | None, kind: OrderKind, price: Krw) -> Orderable:
+        """Return what may be bought without credit. Ask with the kind to be ordered: a limit leaves the margin rate out.
+
+        code: None asks for the amount alone, of no stock in particular; shares and unit price then mean nothing.
+        """
         params = {
             **self._account(),
-            "PDNO": code,
-            "ORD_UNPR": str(price if kind == "limit" else 0),
+            "PDNO": "" if code is None else code,
+            "ORD_UNPR": "" if code is None else str(price if kind == "limit" else 0),
             "ORD_DVSN": KINDS[kind],
             "CMA_EVLU_AMT_ICLD_YN": "N",
             "OVRS_ICLD_YN": "N",
