@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test fuzz rough lint setup bench clean
+.PHONY: run test fuzz rough soak lint setup bench clean
 
 run: setup
 	$(BIN)/kquant run --profile demo --speed max
@@ -18,6 +18,10 @@ fuzz: setup
 # SEEDS whole days, each with a bit of everything that can go wrong; FROM the first seed.
 rough: setup
 	ROUGH_DAYS=$(or $(SEEDS),10) ROUGH_FROM=$(or $(FROM),1) $(BIN)/python -m pytest tests/faults/test_rough.py -n 2
+
+# KILLS processes killed at marked points of small days (tests/soak); go on with the same command, begin anew without data/soak.
+soak: setup
+	$(BIN)/python -m tests.soak --kills $(or $(KILLS),200)
 
 lint: setup
 	$(BIN)/ruff check .

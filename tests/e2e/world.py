@@ -31,6 +31,11 @@ def folder_of(data: Path) -> Path:
     return data / ACCOUNT / DAY
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of a command whose output is read."""
+    return {**os.environ, "PYTHONUTF8": "1", "COLUMNS": "120"}
+
+
 def kquant(*arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
@@ -40,7 +45,7 @@ def kquant(*arguments: str | Path, timeout: float = 240) -> subprocess.Completed
         text=True,
         timeout=timeout,
         check=False,
-        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "120"},
+        env=environment(),
     )
 
 
@@ -54,7 +59,7 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "120"},
+        env=environment(),
     )
 
 

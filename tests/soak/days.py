@@ -1,0 +1,187 @@
+"""A small day over real processes, killed and started again until it is over, and everything that must hold of it."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from kquant.events.base import Recorded
+from kquant.events.day import DayClosed, RunStarted
+from kquant.events.orders import OrderIntended
+from kquant.journal import read_day
+from tests.e2e.world import ROOT, books_of, environment, folder_of
+
+from . import checks
+from .door import Post, posts_of
+from .points import ANYWHERE, BY_NAME, DOOR_POINTS, REQUIRED, WALL, Death, Kill, Sentence
+
+LAST_HOUR = {
+    "demo.stocks": "60",
+    "demo.start": "14:33",
+    "schedule.analysis": "14:34",
+    "analyzer.late_until": "14:45",
+    "analyzer.deadline": "14:45",
+    "pipeline.threshold": "50",
+    "exits.take_profit_bp": "60",
+    "exits.stop_loss_bp": "60",
+}
+"""A market of 60 stocks in its last hour, with some forty orders."""
+RUN_SECONDS = 240
+MOST_STARTS = 80
+
+
+@dataclass
+class Day:
+    """What became of one day. deaths: in order, by point and phase."""
+
+    seed: int
+    deaths: list[str] = field(default_factory=list)
+    starts: int = 0
+    events: int = 0
+    intents: int = 0
+    posts: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+class Killed:
+    """Plays one day in *folder* and kills it as *plan* says. changes: settings beside those of the last hour."""
+
+    def __init__(self, folder: Path, seed: int, changes: dict[str, str] | None = None) -> None:
+        self.data = folder / "data"
+        self.note, self.posts_file = folder / "note", folder / "posts"
+        self.day = Day(seed)
+        sets = {**LAST_HOUR, "demo.seed": str(20_261_120 + seed), **(changes or {})}
+        self._arguments = [part for name, value in sets.items() for part in ("--set", f"{name}={value}")]
+        self.facts: Sequence[Recorded] = []
+
+    @property
+    def posts(self) -> list[Post]:
+        return posts_of(self.posts_file)
+
+    def start(self, kills: Sequence[Kill], alive: float | None = None) -> bool:
+        """Start the run under *kills*; tell whether it came to its end. alive: seconds until it is killed from outside."""
+        sentence = Sentence(kills=tuple(kills), note=str(self.note), posts=str(self.posts_file))
+        self.note.unlink(missing_ok=True)
+        self.day.starts += 1
+        run = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.soak.victim", msgspec.json.encode(sentence).decode(), "--"),
+                *("run", "--data", str(self.data), *self._arguments),
+            ],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env=environment(),
+        )
+        err = b""
+        try:
+            if alive is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    run.wait(alive)
+                run.kill()
+            _, err = run.communicate(timeout=RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            self.day.wrong.append(f"start {self.day.starts}: the run came to no end in {RUN_SECONDS} s")
+        finally:
+            run.kill()
+            run.wait()
+        return self._ended(run.returncode, err.decode(errors="replace"), outside=alive is not None)
+
+    def _ended(self, code: int, err: str, *, outside: bool) -> bool:
+        death = msgspec.json.decode(self.note.read_bytes(), type=Death) if self.note.exists() else None
+        known, self.facts = self.facts, self._read()
+        self.day.wrong += [f"start {self.day.starts}: {one}" for one in checks.check_known(self.facts, known)]
+        if code == -signal.SIGKILL and death is not None:
+            self.day.deaths.append(f"{death.kill.point}, {death.kill.phase}")
+            durable = death.seq <= len(self.facts)
+            if death.seq and durable != (death.kill.phase == "after"):
+                self.day.wrong.append(f"start {self.day.starts}: seq {death.seq} durable {durable} at {death.kill}")
+            return False
+        if code == -signal.SIGKILL and outside:
+            self.day.deaths.append(WALL)
+            return False
+        if code != 0:
+            self.day.wrong.append(f"start {self.day.starts}: the run ended with {code}: {err[-2_000:]}")
+        return True
+
+    def _read(self) -> Sequence[Recorded]:
+        folder = folder_of(self.data)
+        if not (folder / "journal.sqlite").exists():
+            return []
+        # The exchange of a killed run ends by itself; the journal has no reader but us.
+        return read_day(folder)
+
+    def check(self) -> Day:
+        """Look at everything the day left."""
+        day, facts, posts = self.day, self.facts, self.posts
+        day.events, day.intents, day.posts = len(facts), checks.count(facts, OrderIntended), len(posts)
+        began = [one for one in day.deaths if one != WALL]
+        if not len(began) < checks.count(facts, RunStarted) <= day.starts:
+            day.wrong.append(f"{day.starts} starts, {checks.count(facts, RunStarted)} in the log")
+        if not facts or not isinstance(facts[-1].event, DayClosed):
+            day.wrong.append("the day is not sealed")
+            return day
+        day.wrong += checks.check_posts(facts, posts)
+        day.wrong += checks.check_outcomes(facts)
+        day.wrong += checks.check_books(facts, books_of(self.data))
+        day.wrong += checks.check_reconciled(facts)
+        day.wrong += checks.check_log(folder_of(self.data), facts)
+        return day
+
+
+def draw(rng: random.Random, killed: Counter[str]) -> tuple[list[Kill], float | None]:
+    """Return where the next process may die: at points met less often than others, or anywhere, or by the wall's clock."""
+    if rng.random() < 0.1:
+        return [], rng.uniform(0.3, 5.0)
+    if rng.random() < 0.1:
+        phase = rng.choice(("before", "after"))
+        return [Kill(point=ANYWHERE, phase=phase, nth=rng.randint(1, 900))], None
+    met = Counter({name: sum(n for what, n in killed.items() if what.startswith(f"{name},")) for name in REQUIRED})
+    cap = 1 + 1.3 * sum(met.values()) / len(REQUIRED)
+    wanted = [name for name in REQUIRED if met[name] < cap]
+    if not set(wanted) & set(BY_NAME):
+        wanted.append(rng.choice(list(BY_NAME)))
+    kills = []
+    for name in wanted:
+        if name in DOOR_POINTS:
+            kills.append(Kill(point=name, phase=rng.choice(("arrived", "done")), nth=rng.randint(1, 4)))
+        else:
+            phase = rng.choice(("before", "after"))
+            kills.append(Kill(point=name, phase=phase, nth=rng.randint(1, BY_NAME[name].spread)))
+    return kills, None
+
+
+def play(
+    folder: Path,
+    seed: int,
+    killed: Counter[str],
+    left: int,
+    say: Callable[[str], None] = lambda _: None,
+) -> Day:
+    """Play the day of *seed* with at most *left* kills, which are added to *killed*; the folder is its own and new."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    rng = random.Random(f"soak {seed}")
+    day = Killed(folder, seed, {"risk.unfilled": rng.choice(("cancel", "replace")), "risk.resting_seconds": "5"})
+    began = time.monotonic()
+    while day.day.starts < MOST_STARTS and not day.day.wrong:
+        kills, alive = draw(rng, killed) if len(day.day.deaths) < left else ([], None)
+        if day.start(kills, alive):
+            break
+        killed[day.day.deaths[-1]] += 1
+        say(f"  {time.monotonic() - began:5.0f} s  {day.day.deaths[-1]}")
+    return day.check()
