@@ -12,7 +12,7 @@ from kquant.gateways.kis.rest.calls.reference import FIGURES
 from kquant.gateways.kis.rest.endpoints import FLUCTUATION
 from kquant.gateways.kis.rest.environment import SERVICES
 from kquant.gateways.kis.rest.errors import KisRefused
-from kquant.values import SECOND_US, Krw, Micros, Shares
+from kquant.values import Krw, Shares
 from tests.gateways_kis.look_alike import DAY, LookAlike, look_alike, market
 
 TABLES: list[FinanceTable] = list(FIGURES)
@@ -276,8 +276,9 @@ async def test_what_may_be_bought_and_sold_is_told_on_both_services(tmp_path, en
     async with look_alike(tmp_path) as there:
         there.at(10, 30)
         trading = await there.trading(environment)
-        first = await trading.balance(orderable_until=Micros(there.clock.now() + 5 * SECOND_US))
-        assert first.orderable_krw == first.cash_krw == first.cash_next_krw == 100_000_000
+        first = await trading.balance()
+        assert first.cash_krw == first.cash_next_krw == first.cash_today_krw == 100_000_000
+        assert (await trading.orderable(None, "market", Krw(0))).amount == 100_000_000
         held = first.holdings[0]
         sellable = await trading.sellable(held.code)
         assert (sellable.held, sellable.qty) == (held.qty, held.sellable)
@@ -288,6 +289,6 @@ async def test_what_may_be_bought_and_sold_is_told_on_both_services(tmp_path, en
         at_limit = await trading.orderable(one.code, "limit", Krw(one.lower))
         assert at_limit.qty > at_market.qty
         await trading.place(one.code, "buy", "limit", Shares(7), Krw(one.lower), timeout_seconds=5, gate=lambda: None)
-        after = await trading.balance(orderable_until=Micros(there.clock.now() + 5 * SECOND_US))
         held_back = 7 * one.lower + 7 * one.lower * 140 // 1_000_000
-        assert (after.cash_krw, after.orderable_krw) == (100_000_000, 100_000_000 - held_back)
+        assert (await trading.orderable(None, "market", Krw(0))).amount == 100_000_000 - held_back
+        assert (await trading.balance()).cash_krw == 100_000_000
