@@ -7,10 +7,11 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from kquant.events.analyzer import ListingAnswered, ListingWanted
 from kquant.events.base import Event, name_of
-from kquant.events.orders import ExecutionsListed, ExecutionsWanted
+from kquant.events.orders import ExecutionsListed, ExecutionsWanted, QuoteAnswered, QuoteFailed, QuoteWanted
 from kquant.events.pipeline import NewsAnswered, NewsWanted
 from kquant.events.portfolio import BalanceAnswered, BalanceWanted
 from kquant.events.scanner import RankingsAnswered, RankingsWanted, ReadExpired, ReadFailed
@@ -18,6 +19,7 @@ from kquant.events.slots import PollingEnded, PollingStarted
 from kquant.exchange.core.rest_reference import master_zip
 from kquant.exchange.market.model import Stock
 from kquant.gateways.clock import SteppedClock
+from kquant.gateways.kis.rest.answers import Level, OrderBook, QuoteDetail
 from kquant.gateways.kis.rest.client import KisRefused, KisUnreachable, KisUnreadable
 from kquant.gateways.kis.rest.limits import BACKFILL, Limiter
 from kquant.gateways.kis.rest.master import parse
@@ -25,7 +27,7 @@ from kquant.gateways.kis.rest.reads import RestGateway
 from kquant.journal.memory import MemoryJournal
 from kquant.krx import TickBand
 from kquant.market.records import RestPrice
-from kquant.values import SECOND_US, BasisPoints, Krw, Micros, Shares, Symbol
+from kquant.values import SECOND_US, BasisPoints, Krw, Micros, Seq, Shares, Symbol
 from tests.scoring.fakes import Quiet, Shelf, until
 
 BANDS = tuple(
@@ -61,6 +63,19 @@ class Listing:
 
     def known(self, code: str) -> None:
         return None
+
+
+DETAIL = QuoteDetail(
+    code=Symbol("005930"), last_price=Krw(71_000), change_bp=BasisPoints(100), open=Krw(70_100), high=Krw(71_500),
+    low=Krw(69_900), upper=Krw(91_000), lower=Krw(49_000), base=Krw(70_000), tick=Krw(100), volume=Shares(1_234),
+    value=Krw(87_614_000), status="55", warning=0, halted=False, liquidation=False, overheated=False,
+    administrative=False, vi="N",
+)  # fmt: skip
+BOOK = OrderBook(
+    code=Symbol("005930"), time="093001", asks=(Level(price=Krw(71_100), qty=Shares(7)),) * 10,
+    bids=(Level(price=Krw(70_900), qty=Shares(9)),) * 10, total_ask_qty=Shares(70), total_bid_qty=Shares(90),
+    expected_price=None, expected_qty=None,
+)  # fmt: skip
 
 
 class Calls:
@@ -101,6 +116,12 @@ class Calls:
 
     def prices_at_once(self) -> bool:
         return self.at_once
+
+    async def quote(self, code: Symbol) -> Any:
+        return await self._give(f"quote {code}", DETAIL)
+
+    async def book(self, code: Symbol) -> Any:
+        return await self._give(f"book {code}", BOOK)
 
     async def prices(self, codes: list[Symbol]) -> Any:
         found = await self._give(f"prices {' '.join(codes)}", tuple(polled(code) for code in codes))
@@ -327,3 +348,83 @@ def test_the_exchanges_master_files_read_back_as_they_were_meant():
     )  # fmt: skip
     assert (listed["900140"].halted, listed["900140"].warning) == (True, 2)
     assert (listed["123450"].upper, listed["123450"].liquidation) == (None, True)
+
+
+def quote_wanted(request: int = 1) -> QuoteWanted:
+    return QuoteWanted(request=request, code=Symbol("005930"), why="entry", decision=Seq(1), valid_until=LATER)
+
+
+def quotes(room: Room) -> list[Any]:
+    return [fact.event for fact in room.journal.read(0, 1_000) if isinstance(fact.event, QuoteAnswered | QuoteFailed)]
+
+
+@pytest.mark.parametrize(
+    ("detail", "book", "said"),
+    [
+        ({}, {}, {"vi": False, "is_auction": False}),
+        ({"vi": "Y"}, {"expected_price": Krw(70_500), "expected_qty": Shares(3)}, {"vi": True, "is_auction": True}),
+        ({"halted": True, "status": "58"}, {}, {"halted": True, "status": "58"}),
+        ({}, {"asks": (Level(price=Krw(0), qty=Shares(0)),) * 10}, {"ask": 0, "ask_qty": 0}),
+    ],
+)
+async def test_a_quote_is_price_and_book_in_one_answer(monkeypatch, detail, book, said):
+    """kis-protocol 4.3: price, limits and flags are of inquire-price, best quotes of inquire-asking-price."""
+    room = Room()
+    monkeypatch.setitem(globals(), "DETAIL", structs.replace(DETAIL, **detail))
+    monkeypatch.setitem(globals(), "BOOK", structs.replace(BOOK, **book))
+    await room.gateway.start()
+    room.say(quote_wanted(request=3), "orders")
+    await room.settle()
+    plain = {
+        "request": 3, "code": "005930", "last": 71_000, "ask": 71_100, "bid": 70_900, "ask_qty": 7, "bid_qty": 9,
+        "upper": 91_000, "lower": 49_000, "volume": 1_234, "value": 87_614_000, "status": "55", "warning": 0,
+        "halted": False, "liquidation": False, "overheated": False, "administrative": False, "vi": False,
+        "is_auction": False,
+    }  # fmt: skip
+    assert [structs.asdict(answer) for answer in quotes(room)] == [plain | said]
+    assert room.calls.asked == ["quote 005930", "book 005930"]
+    await room.gateway.close()
+
+
+@pytest.mark.parametrize("error", [KisRefused("OPSQ2000", "no", 200), KisUnreachable("gone"), KisUnreadable("html")])
+async def test_a_quote_that_cannot_be_had_is_one_failure(error):
+    room = Room()
+    room.calls.fail = error
+    await room.gateway.start()
+    room.say(quote_wanted(), "orders")
+    await room.settle()
+    assert quotes(room) == [QuoteFailed(request=1, code=Symbol("005930"), reason=str(error))]
+    await room.gateway.close()
+
+
+async def test_a_quote_that_is_late_is_one_failure_and_its_call_is_given_up():
+    room = Room()
+    room.calls.hold = asyncio.Event()
+    await room.gateway.start()
+    room.say(quote_wanted(), "orders")
+    await until(lambda: room.calls.asked)
+    room.clock.set(Micros(LATER + 1))
+    await room.settle()
+    assert quotes(room) == [QuoteFailed(request=1, code=Symbol("005930"), reason="no answer in time")]
+    assert room.calls.asked == ["quote 005930"]
+    await room.gateway.close()
+
+
+@pytest.mark.parametrize(("late", "outcome"), [(False, QuoteAnswered), (True, QuoteFailed)])
+async def test_an_open_quote_request_is_asked_again_after_a_restart_while_it_is_valid(late, outcome):
+    first = Room()
+    await first.gateway.start()
+    first.say(quote_wanted(1), "orders")
+    await first.settle()
+    first.calls.hold = asyncio.Event()
+    first.say(quote_wanted(2), "orders")
+    await until(lambda: len(first.calls.asked) == 3)
+    await first.gateway.close()
+    if late:
+        first.clock.set(Micros(LATER + 1))
+    again = Room(first.journal, first.clock)
+    await again.gateway.start()
+    await again.settle()
+    assert [(type(one), one.request) for one in quotes(again)] == [(QuoteAnswered, 1), (outcome, 2)]
+    assert again.calls.asked == ([] if late else ["quote 005930", "book 005930"])
+    await again.gateway.close()

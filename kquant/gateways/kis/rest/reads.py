@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from kquant.events.analyzer import Listed, ListingAnswered, ListingWanted, MarketName
 from kquant.events.base import Event, Recorded
-from kquant.events.orders import ExecutionsListed, ExecutionsWanted
+from kquant.events.orders import ExecutionsListed, ExecutionsWanted, QuoteAnswered, QuoteFailed, QuoteWanted
 from kquant.events.pipeline import NewsAnswered, NewsWanted
 from kquant.events.portfolio import BalanceAnswered, BalanceWanted
 from kquant.events.scanner import RankingsAnswered, RankingsWanted, ReadExpired, ReadFailed
@@ -18,6 +18,7 @@ from kquant.gateways.kis.rest.calls.reference import MasterFile
 from kquant.gateways.kis.rest.candidates import BOTH_RANKINGS, Candidates
 from kquant.gateways.kis.rest.errors import KisError, KisUnreadable
 from kquant.gateways.kis.rest.master import parse
+from kquant.gateways.kis.rest.quotes import confirm
 from kquant.journal.attachments import Attachments
 from kquant.journal.port import Journal
 from kquant.krx import TickBand
@@ -36,6 +37,8 @@ OUTCOMES = (
     NewsAnswered,
     BalanceAnswered,
     ExecutionsListed,
+    QuoteAnswered,
+    QuoteFailed,
     ReadFailed,
     ReadExpired,
 )
@@ -75,7 +78,7 @@ class RestGateway(FollowingGateway):
         """Ask again what is still open, and go on polling."""
         waiting: dict[Seq, Recorded] = {}
         for fact in facts:
-            if isinstance(fact.event, Read):
+            if isinstance(fact.event, Read | QuoteWanted):
                 waiting[fact.seq] = fact
             elif isinstance(fact.event, OUTCOMES) and fact.caused_by is not None:
                 waiting.pop(fact.caused_by, None)
@@ -88,6 +91,8 @@ class RestGateway(FollowingGateway):
         """Start one read, or begin or end polling."""
         if isinstance(fact.event, Read):
             self.spawn(self._read(fact, fact.event))
+        elif isinstance(fact.event, QuoteWanted):
+            self.spawn(self._confirm(fact.seq, fact.event))
         else:
             self._poll(fact)
 
@@ -102,6 +107,9 @@ class RestGateway(FollowingGateway):
         if self._clock.now() > request.valid_until:
             outcome = ReadExpired(what=fact.name)
         await self.append(outcome, fact.seq)
+
+    async def _confirm(self, seq: Seq, request: QuoteWanted) -> None:
+        await self.append(await confirm(self._calls, self._clock, request), seq)
 
     async def _answer(self, request: Read) -> Event:
         match request:
