@@ -31,6 +31,9 @@ from kquant.events.orders import (
     OrderRefused,
     OrderSendStarted,
     OrderUnknown,
+    QuoteAnswered,
+    QuoteFailed,
+    QuoteWanted,
     TriggerArmed,
 )
 from kquant.events.pipeline import BuySignalled, PipelineStarted
@@ -105,6 +108,11 @@ class Broker:
     reads_fail: bool = False
     hidden: set[str] = field(default_factory=set)
     sells_forgotten: set[str] = field(default_factory=set)
+    quotes: str = "answer"
+    """answer, fail or hold."""
+    prices: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Last price and best ask by code."""
+    quote_flags: dict[str, Any] = field(default_factory=dict)
 
     def place(self, code: str, side: str, kind: str, qty: int, price: int, at: Micros) -> Ticket:
         ticket = Ticket(f"{len(self.tickets) + 1}", code, side, kind, qty, price, kst_clock(at).replace(":", ""))
@@ -186,7 +194,10 @@ class World:
     def until(self, clock: str) -> None:
         self.runtime.run_until(kst(clock))
 
-    def signal(self, code: str = CODES[0], *, last: int = 10_000, ask: int = 10_010) -> None:
+    def signal(self, code: str = CODES[0], *, last: int = 10_000, ask: int = 10_010, moved: bool = False) -> None:
+        """A signal at these prices; unless they *moved* since, the broker's quote says the same."""
+        if not moved:
+            self.broker.prices[code] = (last, ask)
         self.say(
             "pipeline",
             BuySignalled(
@@ -264,6 +275,8 @@ class World:
                 rows = tuple(ticket.row() for ticket in self.broker.tickets if ticket.no not in self.broker.hidden)
                 failed = ReadFailed(what="orders.executions_wanted", reason="no answer")
                 self._reply(fact, "rest", [failed if self.broker.reads_fail else ExecutionsListed(rows=rows)])
+            case QuoteWanted() if self.broker.quotes != "hold":
+                self._reply(fact, "rest", [self._quote(fact.event)])
             case OrderIntended():
                 self._reply(fact, "broker", self._order(fact.event))
             case CancelWanted():
@@ -271,6 +284,18 @@ class World:
 
     def _reply(self, fact: Recorded, stream: str, events: list[Event]) -> None:
         self.journal.append(stream, events, by="broker", caused_by=fact.seq).result()
+
+    def _quote(self, wanted: QuoteWanted) -> Event:
+        """The prices of the last signal, or those that the test put there."""
+        if self.broker.quotes == "fail":
+            return QuoteFailed(request=wanted.request, code=wanted.code, reason="no answer in time")
+        last, ask = self.broker.prices.get(wanted.code, (10_000, 10_010))
+        plain: dict[str, Any] = {
+            "last": last, "ask": ask, "bid": last, "ask_qty": 1_000, "bid_qty": 1_000, "upper": 13_000, "lower": 7_000,
+            "volume": 10_000_000, "value": 100_000_000_000, "status": "55", "warning": 0, "halted": False,
+            "liquidation": False, "overheated": False, "administrative": False, "vi": False, "is_auction": False,
+        }  # fmt: skip
+        return QuoteAnswered(request=wanted.request, code=wanted.code, **(plain | self.broker.quote_flags))
 
     def _order(self, intent: OrderIntended) -> list[Event]:
         broker = self.broker

@@ -31,9 +31,12 @@ from kquant.events.orders import (
     OrderRefused,
     OrderSendStarted,
     OrderUnknown,
+    QuoteAnswered,
+    QuoteFailed,
 )
 from kquant.events.pipeline import BuySignalled
 from kquant.events.portfolio import (
+    BalanceAnswered,
     CashMoved,
     PortfolioAdjusted,
     PortfolioOpened,
@@ -65,6 +68,8 @@ ORDERS: Owner[Own, Seen] = Owner(
         CancelRefused,
         CancelUnknown,
         ExecutionsListed,
+        QuoteAnswered,
+        QuoteFailed,
         ReadFailed,
         ReadExpired,
         NoticeReceived,
@@ -81,7 +86,7 @@ ORDERS: Owner[Own, Seen] = Owner(
         DisarmOrdered,
         OwnerParked,
     ),
-    observes=(ClockSkewed, ListingAnswered, OrderSendStarted, CashMoved, PortfolioAdjusted, BarsClosed),
+    observes=(ClockSkewed, ListingAnswered, OrderSendStarted, CashMoved, PortfolioAdjusted, BarsClosed, BalanceAnswered),
     own=Own(),
     seen=Seen(),
     decide=decide,

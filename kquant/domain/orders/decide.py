@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kquant.domain.orders import exits, listing, risk
+from kquant.domain.orders import entry, exits, listing
 from kquant.domain.orders.draft import Draft
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.seen import Seen
-from kquant.domain.orders.sizing import with_costs
 from kquant.domain.orders.state import POLL, Own
 from kquant.events.base import Event, Recorded
 from kquant.events.day import (
@@ -35,12 +34,12 @@ from kquant.events.orders import (
     OrderAccepted,
     OrderBlocked,
     OrderBound,
-    OrderDenied,
     OrderExpired,
-    OrderIntended,
     OrderRefused,
     OrderUnfrozen,
     OrderUnknown,
+    QuoteAnswered,
+    QuoteFailed,
 )
 from kquant.events.pipeline import BuySignalled
 from kquant.events.portfolio import (
@@ -51,9 +50,8 @@ from kquant.events.portfolio import (
     PositionOpened,
 )
 from kquant.events.scanner import ReadExpired, ReadFailed
-from kquant.krx import costs_on
 from kquant.settings import Settings
-from kquant.values import SECOND_US, IntentId, Micros, Symbol, to_kst
+from kquant.values import SECOND_US, IntentId, Symbol
 
 FINAL_AFTER_US = 40 * SECOND_US
 """An auction may end up to 30 s late: a listing asked for this long after the close is final."""
@@ -69,7 +67,9 @@ def decide(own: Own, seen: Seen, fact: Recorded, settings: Settings) -> Sequence
     draft = Draft(own, seen, fact, settings)
     match fact.event:
         case BuySignalled():
-            _signal(draft, fact.event)
+            entry.signalled(draft, fact.event)
+        case QuoteAnswered(request=request) | QuoteFailed(request=request):
+            _quoted(draft, request)
         case TriggerFired():
             exits.fired(draft, fact.event)
         case PositionOpened(code=code) | PositionChanged(code=code) | PositionClosed(code=code):
@@ -181,39 +181,16 @@ def _unfreeze(draft: Draft, why: str) -> None:
             draft.emit(OrderUnfrozen(code=code, why=why))
 
 
-def _signal(draft: Draft, signal: BuySignalled) -> None:
-    """Deny a buy by the first limit it meets, or write the intent down."""
-    costs = costs_on(to_kst(draft.at).date().isoformat(), draft.settings.krx.costs)
-    case = risk.case_of(draft.own, draft.seen, draft.settings, costs, signal, draft.at)
-    breach = risk.breach_of(case)
-    if breach is not None:
-        draft.emit(
-            OrderDenied(
-                code=signal.code,
-                side="buy",
-                rule=breach.rule,
-                value=breach.value,
-                limit=breach.limit,
-                decision=draft.fact.seq,
-            )
-        )
+def _quoted(draft: Draft, request: int) -> None:
+    """Hand a quote's outcome to what asked for it: its first one, and in time by the log."""
+    asked = draft.own.quotes.get(request)
+    if asked is None or draft.seen.heard.quoted.get(request) != draft.fact.seq:
         return
-    qty = risk.size(case)
-    draft.emit(
-        OrderIntended(
-            intent=IntentId(draft.own.last_intent + 1),
-            code=signal.code,
-            name=signal.name,
-            side="buy",
-            qty=qty,
-            kind="limit",
-            price=case.price,
-            reason="signal",
-            decision=draft.fact.seq,
-            reserved_krw=with_costs(qty, case.price, costs),
-            valid_until=Micros(draft.at + draft.settings.risk.order_valid_seconds * SECOND_US),
-        )
-    )
+    event = draft.fact.event
+    quote = event if isinstance(event, QuoteAnswered) and draft.at <= asked.valid_until else None
+    match asked.why:
+        case "entry":
+            entry.quoted(draft, asked, quote)
 
 
 def _accepted(draft: Draft, event: OrderAccepted) -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.seen import Held, Moved, Seen
-from kquant.domain.orders.state import POLL, Own, evolve
+from kquant.domain.orders.state import POLL, Own, evolve, quoting
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmCancelled, AlarmSet, AlertRaised
-from kquant.events.orders import CancelWanted, ExecutionsWanted, OrderFinished, OrderFrozen
+from kquant.events.orders import (
+    CancelWanted,
+    ExecutionsWanted,
+    OrderFinished,
+    OrderFrozen,
+    QuotePurpose,
+    QuoteWanted,
+)
 from kquant.settings import Settings
-from kquant.values import SECOND_US, Micros, Symbol
+from kquant.values import SECOND_US, Micros, Seq, Symbol
 
 LISTING_VALID_US = 30 * SECOND_US
 EXIT_FIRST_US = 5 * SECOND_US
@@ -63,6 +70,14 @@ class Draft:
         if self.own.requests <= self.seen.outcomes:
             self.emit(ExecutionsWanted(why=why, valid_until=Micros(self.at + LISTING_VALID_US)))
             self.forget(POLL)
+
+    def quote(self, code: Symbol, why: QuotePurpose, decision: Seq) -> None:
+        """Ask for a stock's price over HTTPS unless that is under way for the same purpose."""
+        if any(one.why == why for one in quoting(self.own, self.seen.heard, code)):
+            return
+        until = Micros(self.at + self.settings.risk.confirm_seconds * SECOND_US)
+        request = self.own.last_quote + 1
+        self.emit(QuoteWanted(request=request, code=code, why=why, decision=decision, valid_until=until))
 
     def freeze(self, code: Symbol, why: str) -> None:
         """Stop buys of a stock until an operator resumes or the day ends, once, and tell a person."""

@@ -18,7 +18,7 @@ from kquant.domain.orders.sizing import (
     reserved_krw,
     with_costs,
 )
-from kquant.domain.orders.state import Own
+from kquant.domain.orders.state import Own, quoting
 from kquant.events.orders import QuoteAnswered
 from kquant.events.pipeline import BuySignalled
 from kquant.krx import CostTable
@@ -119,8 +119,10 @@ def _already_held(case: Case) -> Finding:
 
 
 def _open_order(case: Case) -> Finding:
-    both = [order for order in case.own.live_orders() if order.code == case.signal.code]
-    return (len(both), 0) if both else None
+    """One order of a stock at a time; one whose price is being asked for is as good as there."""
+    orders = sum(order.code == case.signal.code for order in case.own.live_orders())
+    open_now = orders + len(quoting(case.own, case.seen.heard, case.signal.code))
+    return (open_now, 0) if open_now else None
 
 
 def _cooldown(case: Case) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
+from kquant.domain.orders.heard import TOLD, Heard, hear
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Recorded, name_of
 from kquant.events.day import AlarmRang, ArmOrdered, DayOpened, DisarmOrdered, FlattenOrdered, JobDue, ResumeOrdered
@@ -87,6 +88,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     final_seq: int = 0
     skew: int = 0
     """Seconds by which the broker's clock is ahead of ours, 0 while both agree."""
+    heard: Heard = Heard()
+    """Signals, quotes and what may be sold."""
     armed_day: str = ""
     """The day (ISO date) on which a person let real orders leave, "" for none."""
     ordered_out: frozenset[Symbol] = frozenset()
@@ -97,6 +100,8 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 def observe(seen: Seen, fact: Recorded) -> Seen:
     """Fold a foreign fact."""
+    if isinstance(fact.event, TOLD):
+        seen = structs.replace(seen, heard=hear(seen.heard, fact))
     match fact.event:
         case BarsClosed():
             return _bars(seen, fact.event)

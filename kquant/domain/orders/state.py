@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
+from kquant.domain.orders.heard import Heard
 from kquant.domain.orders.lifecycle import BOUND, CANCEL, PART, RESIZED, WHOLE, Order, next_stage
 from kquant.events.base import Event
 from kquant.events.day import AlarmCancelled, AlarmSet
@@ -20,11 +21,13 @@ from kquant.events.orders import (
     OrderIntended,
     OrderResized,
     OrderUnfrozen,
+    QuotePurpose,
+    QuoteWanted,
     TriggerArmed,
     TriggerDisarmed,
     TriggerKind,
 )
-from kquant.values import BasisPoints, IntentId, Krw, Micros, Shares, Side, Symbol, TriggerId
+from kquant.values import BasisPoints, IntentId, Krw, Micros, Seq, Shares, Side, Symbol, TriggerId
 
 POLL = "poll"
 """Why a listing is asked for when nothing but time calls for it."""
@@ -53,10 +56,21 @@ class External(Struct, frozen=True, kw_only=True):
     before_amount: Krw
 
 
+class Asked(Struct, frozen=True, kw_only=True):
+    """A quote asked for; fields as in `orders.quote_wanted`."""
+
+    code: Symbol
+    why: QuotePurpose
+    decision: Seq
+    valid_until: Micros
+
+
 class Own(Struct, frozen=True, kw_only=True):
     """The own fold. by_number: broker order number to intent.   armed: triggers by code.   alarms: due by name, as set.
 
-    frozen: code to why.   requests: listings asked for.   polls: those asked for by alarm alone since an order last moved.   exit_failures: sells in a row that did not fill, by code.
+    frozen: code to why.   requests: listings asked for.   polls: those asked for by alarm alone since an order last moved.
+    exit_failures: sells in a row that did not fill, by code.   quotes: asked for, by request; of a stock and purpose the
+    last.
     """
 
     orders: dict[IntentId, Order] = {}
@@ -71,6 +85,8 @@ class Own(Struct, frozen=True, kw_only=True):
     exit_failures: dict[Symbol, int] = {}
     last_intent: int = 0
     last_trigger: int = 0
+    quotes: dict[int, Asked] = {}
+    last_quote: int = 0
     live: tuple[IntentId, ...] = ()
 
     def live_orders(self) -> tuple[Order, ...]:
@@ -133,6 +149,8 @@ def evolve(own: Own, event: Event) -> Own:
 
 def _evolve_rest(own: Own, event: Event) -> Own:
     match event:
+        case QuoteWanted():
+            return _quote_wanted(own, event)
         case ExecutionsWanted(why=why):
             return structs.replace(own, requests=own.requests + 1, polls=own.polls + 1 if why == POLL else 0)
         case AlarmSet(alarm=alarm, due=due):
@@ -154,6 +172,19 @@ def _evolve_rest(own: Own, event: Event) -> Own:
         case EntriesResumed():
             return structs.replace(own, halted=None)
     return own
+
+
+def quoting(own: Own, heard: Heard, code: Symbol) -> tuple[Asked, ...]:
+    """Return the quotes of a stock that were asked for and have no outcome yet."""
+    return tuple(one for request, one in own.quotes.items() if one.code == code and request not in heard.quoted)
+
+
+def _quote_wanted(own: Own, event: QuoteWanted) -> Own:
+    asked = Asked(code=event.code, why=event.why, decision=event.decision, valid_until=event.valid_until)
+    others = {
+        request: one for request, one in own.quotes.items() if (one.code, one.why) != (event.code, event.why)
+    }  # fmt: skip
+    return structs.replace(own, quotes={**others, event.request: asked}, last_quote=event.request)
 
 
 def _put(own: Own, order: Order) -> Own:
