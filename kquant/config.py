@@ -23,7 +23,7 @@ from kquant.values import KquantError
 Tree = dict[str, Any]
 NOT_SETTINGS = frozenset({"KQUANT_SHARED_DATA", "KQUANT_REQUIRE_SHARED_DATA"})
 """Variables of the tests, which say where real market data lies."""
-TABLES = ("ticks.toml", "fees.toml", "calendar.toml", "sessions.toml", "limits.toml")
+TABLES = ("ticks.toml", "fees.toml", "calendar.toml", "sessions.toml", "limits.toml", "models.toml")
 
 
 class ConfigError(KquantError):

@@ -353,6 +353,92 @@ class KrxTables(Table, frozen=True, kw_only=True):
     """Ascending by `since`; empty in logs written before the sessions were data."""
 
 
+LlmProvider = Literal["heuristic", "gemini", "deepseek", "other"]
+"""Who does a job: nobody but the numbers, or one of the services under `[llm]`."""
+
+
+class LlmServiceSettings(Table, frozen=True, kw_only=True):
+    """A service of language models, and what it allows one key."""
+
+    base_url: str
+    key_env: str
+    """The environment variable that holds the key; "" for a service that asks for none."""
+    requests_per_minute: Annotated[int, Meta(ge=1, le=100_000)]
+    tokens_per_minute: Annotated[int, Meta(ge=1_000, le=1_000_000_000)]
+    concurrency: Annotated[int, Meta(ge=1, le=500)]
+    gap_ms: Annotated[int, Meta(ge=0, le=60_000)]
+    """Least time between the beginnings of two requests."""
+
+
+class LlmJobSettings(Table, frozen=True, kw_only=True):
+    """What one job asks, of whom, and how. effort: "" leaves it to the model."""
+
+    provider: LlmProvider = "heuristic"
+    model: str = ""
+    prompt: Annotated[str, Meta(pattern=r"^[a-z]+-[0-9]+$")]
+    thinking: Literal["default", "on", "off"] = "default"
+    effort: Literal["", "minimal", "low", "medium", "high", "max"] = ""
+    max_output_tokens: Annotated[int, Meta(ge=64, le=400_000)]
+    timeout_seconds: Seconds
+
+
+class LlmPrice(Table, frozen=True, kw_only=True):
+    """What a model costs from `since` on (ISO date), in won per million tokens."""
+
+    model: str
+    since: str
+    input_krw: Won
+    output_krw: Won
+
+
+class LlmRetirement(Table, frozen=True, kw_only=True):
+    """A model that its provider no longer serves from `since` on (ISO date), and what does its job now."""
+
+    model: str
+    since: str
+    successors: tuple[str, ...]
+
+
+class LlmSettings(Table, frozen=True, kw_only=True):
+    """Language models as scorers (`docs/scoring.md`). Logs written before these existed had the heuristic only."""
+
+    text_points: Points = 20
+    """Most points that text, or a model's taste, may move a score: half of it to either side of what the numbers give."""
+    day_budget_krw: Won = 0
+    fallback: Literal["heuristic", "none"] = "heuristic"
+    """Who scores when the budget is spent or the service is down: the heuristic, or nobody (the request has failed)."""
+    reserve_seconds: Annotated[int, Meta(ge=0, le=600)] = 3
+    """An answer that is not here so long before a request's deadline is no longer waited for."""
+    down_after: Annotated[int, Meta(ge=1, le=1_000)] = 5
+    """So many calls failed in a row: the service is left alone for `down_pause_seconds`."""
+    down_pause_seconds: Seconds = 60
+    gemini: LlmServiceSettings = LlmServiceSettings(
+        base_url="https://generativelanguage.googleapis.com",
+        key_env="GEMINI_API_KEY",
+        requests_per_minute=60,
+        tokens_per_minute=1_000_000,
+        concurrency=8,
+        gap_ms=500,
+    )
+    deepseek: LlmServiceSettings = LlmServiceSettings(
+        base_url="https://api.deepseek.com",
+        key_env="DEEPSEEK_API_KEY",
+        requests_per_minute=60,
+        tokens_per_minute=2_000_000,
+        concurrency=8,
+        gap_ms=0,
+    )
+    other: LlmServiceSettings = LlmServiceSettings(
+        base_url="", key_env="", requests_per_minute=60, tokens_per_minute=1_000_000, concurrency=2, gap_ms=0
+    )
+    """Any endpoint that speaks OpenAI's chat completions, a local server too."""
+    scan: LlmJobSettings = LlmJobSettings(prompt="scan-1", max_output_tokens=1_024, timeout_seconds=15)
+    analysis: LlmJobSettings = LlmJobSettings(prompt="analysis-1", max_output_tokens=32_768, timeout_seconds=600)
+    prices: tuple[LlmPrice, ...] = ()
+    """`config/models.toml`, ascending by `since`; a model without a price is not asked."""
+    retired: tuple[LlmRetirement, ...] = ()
+
+
 class Settings(Table, frozen=True, kw_only=True):
     """All settings of a run."""
 
@@ -370,6 +456,7 @@ class Settings(Table, frozen=True, kw_only=True):
     risk: RiskSettings
     krx: KrxTables
     feed: FeedSettings = FeedSettings()
+    llm: LlmSettings = LlmSettings()
 
 
 __all__ = [name for name in dir() if not name.startswith("_") and name[0].isupper()] + ["BasisPoints", "Krw", "Score"]

@@ -94,14 +94,27 @@ class AnalysisParts(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class BatchRow(Struct, frozen=True, kw_only=True, gc=False):
-    """One stock's parts."""
+    """One stock's parts. reasons, measured, said: as in score.given, where a language model was asked."""
 
     code: Symbol
     parts: AnalysisParts
+    reasons: tuple[str, ...] = ()
+    measured: AnalysisParts | None = None
+    said: AnalysisParts | None = None
+
+
+class RowLeft(Struct, frozen=True, kw_only=True, gc=False):
+    """A stock of a batch that has no row. why: "no row", or what was wrong with it."""
+
+    code: Symbol
+    why: str
 
 
 class BatchScored(Event, frozen=True, kw_only=True, tag="analysis.scored"):
-    """A batch's parts; a code left out was not scored. model, tokens … as in score.given."""
+    """A batch's parts; a code left out was not scored. model, tokens … as in score.given.
+
+    left: codes without a usable row, and why.   reused: every answer was recorded before.
+    """
 
     batch: int
     rows: tuple[BatchRow, ...]
@@ -111,6 +124,10 @@ class BatchScored(Event, frozen=True, kw_only=True, tag="analysis.scored"):
     tokens: int
     cost_krw: Krw
     latency_ms: int
+    prompt_version: str = ""
+    reused: bool = False
+    fallback: str = ""
+    left: tuple[RowLeft, ...] = ()
 
 
 class BatchFailed(Event, frozen=True, kw_only=True, tag="analysis.failed"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from kquant.events.base import Event
@@ -96,13 +98,17 @@ class ScanFacts(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ScoreWanted(Event, frozen=True, kw_only=True, tag="scanner.score_wanted"):
-    """Request to the scorer. Ends in score.given, score.abstained or score.failed."""
+    """Request to the scorer. Ends in score.given, score.abstained or score.failed.
+
+    titles: of today's news of the stock, newest first, as published: text that nobody here vouches for.
+    """
 
     cycle: int
     code: Symbol
     name: str
     facts: ScanFacts
     valid_until: Micros
+    titles: tuple[str, ...] = ()
 
 
 class ScanParts(Struct, frozen=True, kw_only=True, gc=False):
@@ -118,7 +124,10 @@ class ScoreGiven(Event, frozen=True, kw_only=True, tag="score.given"):
     """The parts of a score with a reason each; the total is computed by the scanner, not trusted.
 
     model: who scored ("heuristic-1").   cost_krw, tokens, latency_ms: 0 where nothing was paid or measured.
-    prompt, answer: attachments' hashes, "" without.
+    prompt, answer: attachments' hashes, "" without.   prompt_version: the prompt's name and the SHA-256 of its file.
+    measured: what the numbers alone give.   said: the model's parts, where `parts` were drawn back towards `measured`
+    to stay within `llm.text_points`; None: they are `parts`.   reused: an earlier answer to the same prompt, not paid
+    again.   fallback: why the heuristic stood in for the model that was set, "" otherwise.
     """
 
     cycle: int
@@ -131,22 +140,70 @@ class ScoreGiven(Event, frozen=True, kw_only=True, tag="score.given"):
     tokens: int
     cost_krw: Krw
     latency_ms: int
+    prompt_version: str = ""
+    measured: ScanParts | None = None
+    said: ScanParts | None = None
+    reused: bool = False
+    fallback: str = ""
 
 
 class ScoreAbstained(Event, frozen=True, kw_only=True, tag="score.abstained"):
-    """The scorer gave no usable score: neither 0 nor 50, and it never buys."""
+    """The scorer gave no usable score: neither 0 nor 50, and it never buys. model, prompt … as in score.given."""
 
     cycle: int
     code: Symbol
     why: str
+    model: str = ""
+    prompt: str = ""
+    answer: str = ""
+    tokens: int = 0
+    cost_krw: Krw = Krw(0)
+    latency_ms: int = 0
+    prompt_version: str = ""
+    reused: bool = False
 
 
 class ScoreFailed(Event, frozen=True, kw_only=True, tag="score.failed"):
-    """The scorer could not be asked, or was too late."""
+    """The scorer could not be asked, or was too late. stale: its facts had become too old to be scored at all."""
 
     cycle: int
     code: Symbol
     why: str
+    stale: bool = False
+
+
+class ModelAsked(Event, frozen=True, kw_only=True, tag="llm.asked"):
+    """A request to a language model is about to leave; `caused_by` is the request it answers. Stream `llm`.
+
+    prompt: an attachment's hash.   attempt: from 1, of the same prompt.   reserve: the most it can cost, in millionths
+    of a won; it counts as spent until the answer tells the real cost.
+    """
+
+    job: Literal["scan", "analysis"]
+    provider: str
+    model: str
+    prompt_version: str
+    prompt: str
+    attempt: int
+    reserve: int
+
+
+class ModelAnswered(Event, frozen=True, kw_only=True, tag="llm.answered"):
+    """What came of the `llm.asked` in `caused_by`. cost: in millionths of a won.
+
+    outcome: answered; limited (429); overloaded (5xx); gone (the model); refused (the key, the balance, the request);
+    broken (no connection, or nothing that can be read); late.   answer: an attachment's hash, "" without one.
+    finish: how the answer ended: stop, cut (out of tokens), blocked (by the provider), other; "" without an answer.
+    """
+
+    outcome: Literal["answered", "limited", "overloaded", "gone", "refused", "broken", "late"]
+    why: str
+    finish: str
+    answer: str
+    tokens_in: int
+    tokens_out: int
+    cost: int
+    latency_ms: int
 
 
 class ScanScore(Struct, frozen=True, kw_only=True, gc=False):

@@ -199,7 +199,8 @@ def _scanner(event: Event, names: Mapping[Symbol, str]) -> str | None:
                 f"persistence {parts.persistence}/30, volume {parts.volume}/20, "
                 f"momentum {parts.momentum}/30, risk {parts.risk}/20"
             )
-            return f"{named(event.code, names)} scored {total} by {event.model}: {rubric}"
+            stood_in = f" (in place of a model: {event.fallback})" if event.fallback else ""
+            return f"{named(event.code, names)} scored {total} by {event.model}{stood_in}: {rubric}"
         case scanner.ScoreAbstained() | scanner.ScoreFailed():
             return f"{named(event.code, names)} got no score: {event.why}"
         case scanner.ScanCompleted():
@@ -208,6 +209,11 @@ def _scanner(event: Event, names: Mapping[Symbol, str]) -> str | None:
             return f"scan {event.cycle}: {len(event.scored)} scored, {left}, qualified: {who or 'nobody'}"
         case scanner.ScanFailed():
             return f"scan {event.cycle} has no result: {event.reason}"
+        case scanner.ModelAsked():
+            return f"ask {event.model} of {event.provider} ({event.job}, attempt {event.attempt})"
+        case scanner.ModelAnswered():
+            said = event.why or f"{event.tokens_in:,} tokens in, {event.tokens_out:,} out"
+            return f"a model's answer, {event.outcome} after {event.latency_ms:,} ms: {said}"
         case _:
             return None
 
@@ -228,7 +234,9 @@ def _analyzer(event: Event, _names: Mapping[Symbol, str]) -> str | None:
         case analyzer.BatchWanted():
             return f"score batch {event.batch} of {len(event.codes)} stocks, attempt {event.attempt}"
         case analyzer.BatchScored():
-            return f"batch {event.batch}: parts of {len(event.rows)} stocks by {event.model}"
+            stood_in = f" (in place of a model: {event.fallback})" if event.fallback else ""
+            left = f", {len(event.left)} without a usable row" if event.left else ""
+            return f"batch {event.batch}: parts of {len(event.rows)} stocks by {event.model}{stood_in}{left}"
         case analyzer.BatchFailed():
             return f"batch {event.batch} failed: {event.why}"
         case analyzer.BatchJudged():

@@ -46,7 +46,7 @@ TEXTS = {
     "profile": "demo", "prompt": HASH, "published": "20261120092959", "reason": "no answer in time",
     "reasons": "거래대금 1,200억, 3회 연속 순위", "rule": "priority", "source": HASH, "status": "55", "stock_status": "55", "table": HASH, "text": "005930: 확인 필요",
     "time": "093001", "title": "삼성전자, 4분기 실적 발표", "venue": "1", "what": "portfolio.balance_wanted", "who": "operator",
-    "why": "not renewed",
+    "why": "not renewed", "fallback": "", "finish": "stop", "prompt_version": "scan-1", "provider": "gemini", "titles": "삼성전자, 4분기 실적 발표",
 }  # fmt: skip
 
 NUMBERS = {
@@ -66,7 +66,7 @@ NUMBERS = {
     "sync_deadline": HALF_PAST_NINE, "tax_krw": 1_426, "technicals": 13, "theirs": 15, "tokens": 1_830, "total": 84,
     "trail_bp": 500, "trailing_high": 71_800, "trigger": 6, "turnover": 120_000_000_000, "unscored": 40, "until": HALF_PAST_NINE, "upper": 91_000,
     "valid_until": HALF_PAST_NINE, "value": 880_000_000, "volume": 14_871_538, "volume_before": 14_500_000,
-    "volume_rank": 2, "warning": 1,
+    "volume_rank": 2, "warning": 1, "cost": 1_350_000, "reserve": 4_000_000, "tokens_in": 1_500, "tokens_out": 330,
 }  # fmt: skip
 
 STREAMS = {

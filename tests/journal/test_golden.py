@@ -48,6 +48,8 @@ NEWER: Mapping[str, frozenset[str]] = {
             "operator.flatten_ordered",
             "operator.armed",
             "operator.disarmed",
+            "llm.asked",
+            "llm.answered",
         }
     )
 }
