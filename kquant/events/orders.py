@@ -136,10 +136,22 @@ class OrderExpired(Event, frozen=True, kw_only=True, tag="order.expired"):
 
 
 class OrderBlocked(Event, frozen=True, kw_only=True, tag="order.blocked"):
-    """Outcome: the last gate stopped it; never sent. why: "halted", "profile", "not armed", "session"."""
+    """Outcome: the last gate stopped it; never sent. why: "halted", "profile", "not armed", "session",
+    "no order to replace".
+    """
 
     intent: IntentId
     why: str
+
+
+class ProofWanted(Event, frozen=True, kw_only=True, tag="orders.proof_wanted"):
+    """Only a balance read after this can tell what became of the intent (D13): `portfolio` asks for one.
+
+    Answered by a balance.answered whose request is later; never, if none can be read.
+    """
+
+    intent: IntentId
+    code: Symbol
 
 
 class OrderFrozen(Event, frozen=True, kw_only=True, tag="orders.frozen"):
@@ -248,12 +260,16 @@ class ExternalOrderSeen(Event, frozen=True, kw_only=True, tag="orders.external_s
 
 
 class CancelWanted(Event, frozen=True, kw_only=True, tag="orders.cancel_wanted"):
-    """Request to the order gateway: cancel what is left. Ends in cancel.accepted, refused, unknown or expired."""
+    """Request to the order gateway: cancel what is left. Ends in cancel.accepted, refused, unknown or expired.
+
+    kind: the order's own; a limit order in logs written before it was said.
+    """
 
     intent: IntentId
     order_no: str
     branch: str
     valid_until: Micros
+    kind: OrderKind = "limit"
 
 
 class CancelAccepted(Event, frozen=True, kw_only=True, tag="cancel.accepted"):

@@ -9,7 +9,8 @@ from msgspec import Struct
 from kquant.events.base import Event
 from kquant.values import IntentId, Krw, Micros, Seq, Shares, Symbol
 
-BalanceReason = Literal["opening", "pipeline", "mismatch", "closing"]
+BalanceReason = Literal["opening", "pipeline", "mismatch", "closing", "proof"]
+"""What a balance is for: to open the day, before a pipeline run, after a difference, to end the day, or for `orders`."""
 
 
 class BalanceWanted(Event, frozen=True, kw_only=True, tag="portfolio.balance_wanted"):
@@ -101,23 +102,30 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 class PortfolioSynchronised(Event, frozen=True, kw_only=True, tag="portfolio.synchronised"):
-    """A balance was compared. balance: its seq. No differences means it agrees."""
+    """A balance was compared. balance: its seq. No differences means it agrees.
+
+    agreeing: how many reads in a row found these very differences in quiet, this one included; 0 where there are none,
+    where orders of ours may explain them, for a read too soon after another, and in logs written before they were counted.
+    """
 
     reason: BalanceReason
     balance: Seq
     differences: tuple[Difference, ...]
+    agreeing: int = 0
 
 
 class PortfolioAdjusted(Event, frozen=True, kw_only=True, tag="portfolio.adjusted"):
-    """Two agreeing reads differ from ours in quiet: the broker's figures are taken over, and a person is told.
+    """Enough agreeing reads differ from ours in quiet: the broker's figures are taken over, and a person is told.
 
     presumed: stocks of orders given up as not placed: a fill of one, listed late, may be in these figures already.
+    why: what made them believed; "" in logs written before it was said.
     """
 
     holdings: tuple[Holding, ...]
     cash_krw: Krw
     differences: tuple[Difference, ...]
     presumed: tuple[Symbol, ...] = ()
+    why: str = ""
 
 
 class DayReconciled(Event, frozen=True, kw_only=True, tag="portfolio.reconciled"):

@@ -304,9 +304,11 @@ def _portfolio(event: Event, names: Mapping[Symbol, str]) -> str | None:
             costs = f"fee {won(event.fee_krw)}, tax {won(event.tax_krw)}"
             return f"cash {signed_won(event.amount_krw)}, {costs}: now {won(event.cash_krw)}"
         case portfolio.PortfolioSynchronised():
-            return f"synchronised ({event.reason}): {differences(event.differences, names)}"
+            again = f", read {event.agreeing} that says so" if event.agreeing else ""
+            return f"synchronised ({event.reason}): {differences(event.differences, names)}{again}"
         case portfolio.PortfolioAdjusted():
-            return f"taken over from the broker: {differences(event.differences, names)}"
+            why = f" ({event.why})" if event.why else ""
+            return f"taken over from the broker: {differences(event.differences, names)}{why}"
         case portfolio.DayReconciled():
             return f"closing balance: {differences(event.differences, names)}"
         case _:
@@ -334,6 +336,8 @@ def _orders(event: Event, names: Mapping[Symbol, str]) -> str | None:
             return f"intent {event.intent}: {event.side} {stock} {event.qty:,}주 at {at} ({event.reason})"
         case orders.OrderDenied():
             return f"{event.side} {named(event.code, names)} denied: {event.rule}, {event.value:,} against a limit of {event.limit:,}"
+        case orders.ProofWanted():
+            return f"only a balance can tell what became of intent {event.intent}, {named(event.code, names)}"
         case orders.OrderFrozen():
             return f"{named(event.code, names)} frozen: {event.why}"
         case orders.OrderUnfrozen():

@@ -50,7 +50,7 @@ TEXTS = {
 }  # fmt: skip
 
 NUMBERS = {
-    "amount_krw": -713_000, "analysed": 2_700, "ask": 71_400, "ask_qty": 120, "bid_qty": 340, "attempt": 2, "balance": 17, "base": 70_000, "batch": 3,
+    "agreeing": 2, "amount_krw": -713_000, "analysed": 2_700, "ask": 71_400, "ask_qty": 120, "bid_qty": 340, "attempt": 2, "balance": 17, "base": 70_000, "batch": 3,
     "batches": 54, "bid": 71_300, "book": 61, "book_age_ms": 340, "book_ask_qty": 15_220, "book_bid_qty": 18_910,
     "cancelled_qty": 3, "capacity": 40, "cash_krw": 99_286_902, "cash_next_krw": 100_000_000, "cash_today_krw": 100_000_000, "change_bp": -395,
     "change_bp_before": 2_997, "close": 71_300, "cost_krw": 713_000, "covered_qty": 4, "covered_seconds": 60, "cycle": 26,

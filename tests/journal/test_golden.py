@@ -45,6 +45,7 @@ NEWER: Mapping[str, frozenset[str]] = {
             "orders.resized",
             "orders.exit_postponed",
             "orders.settled",
+            "orders.proof_wanted",
             "operator.flatten_ordered",
             "operator.armed",
             "operator.disarmed",

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, time
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kquant.config import load
-from kquant.domain.owner import Mind
-from kquant.domain.portfolio import PORTFOLIO, Own
-from kquant.events.analyzer import Listed, ListingAnswered
-from kquant.events.base import Event, Recorded, name_of
-from kquant.events.day import AlarmRang, AlarmSet, AlertRaised, Carried, DayOpened, JobDue, RunStarted
-from kquant.events.orders import OrderFilled, OrderFinished, OrderIntended
-from kquant.events.pipeline import PipelineStarted
+from kquant.events.day import AlertRaised, Carried, JobDue
 from kquant.events.portfolio import (
-    BalanceAnswered,
     BalanceWanted,
     CashMoved,
     DayReconciled,
     Difference,
-    Holding,
     PortfolioAdjusted,
     PortfolioOpened,
     PortfolioSynchronised,
@@ -32,120 +20,8 @@ from kquant.events.portfolio import (
     PositionOpened,
 )
 from kquant.events.scanner import ReadExpired, ReadFailed
-from kquant.krx import SessionHours
-from kquant.values import SECOND_US, Micros, Seq, from_kst
-
-SETTINGS = load("demo", environ={}).settings
-DAY = date(2026, 11, 20)
-START = from_kst(DAY, time(8, 55))
-HOURS = SessionHours(
-    open_at=from_kst(DAY, time(9)),
-    closing_auction_at=from_kst(DAY, time(15, 20)),
-    close_at=from_kst(DAY, time(15, 30)),
-    shift_minutes=0,
-    note="",
-)
-A, B, FUND = "000100", "000200", "069500"
-
-
-class Desk:
-    """Feeds facts to a portfolio mind, as its host would."""
-
-    def __init__(self, *, carried: tuple[Carried, ...] | None = None, cash: int | None = None) -> None:
-        self.mind: Mind[Own, Any] = Mind(PORTFOLIO)
-        self.seq = 0
-        self.at = START
-        self.request = 0
-        self.said: list[Event] = []
-        self.tell(RunStarted(settings=SETTINGS, profile="demo", code_hash="", seed=1, versions={}))
-        stocks = tuple(_listed(code) for code in (A, B, FUND))
-        self.tell(ListingAnswered(stocks=stocks, source=""))
-        self.tell(
-            DayOpened(
-                day="2026-11-20", account="", hours=HOURS, positions=carried, cash_krw=cash, day_before="",
-                digest_before="", reconciled_before=True,
-            )
-        )  # fmt: skip
-
-    @property
-    def own(self) -> Own:
-        return self.mind.own
-
-    def tell(self, event: Event, caused_by: int | None = None) -> tuple[Event, ...]:
-        self.seq += 1
-        fact = Recorded(
-            seq=Seq(self.seq), stream="world", version=1, name=name_of(event), at=Micros(self.at), by="world",
-            caused_by=None if caused_by is None else Seq(caused_by), index=0, event=event, digest=b"",
-        )  # fmt: skip
-        if not self.mind.concerns(fact) or not self.mind.perceive(fact):
-            return ()
-        events = self.mind.decide(fact)
-        for said in events:
-            self.seq += 1
-            self.mind.learn(said)
-            if isinstance(said, BalanceWanted):
-                self.request = self.seq
-        self.said.extend(events)
-        return events
-
-    def balance(self, cash: int, *holdings: tuple[str, int, int]) -> tuple[Event, ...]:
-        rows = tuple(
-            Holding(code=code, name=code, qty=qty, sellable=qty, cost_krw=cost) for code, qty, cost in holdings
-        )
-        return self.tell(BalanceAnswered(holdings=rows, cash_krw=cash, cash_today_krw=cash), self.request)
-
-    def fail(self) -> tuple[Event, ...]:
-        return self.tell(ReadFailed(what="portfolio.balance_wanted", reason="HTTP 500"), self.request)
-
-    def wait(self, seconds: int) -> None:
-        self.at += seconds * SECOND_US
-
-    def ring(self, alarm: str) -> tuple[Event, ...]:
-        due = next(one.due for one in reversed(self.said) if isinstance(one, AlarmSet) and one.alarm == alarm)
-        self.at = max(self.at, due)
-        return self.tell(AlarmRang(owner="portfolio", alarm=alarm, due=due))
-
-    def run(self) -> tuple[Event, ...]:
-        return self.tell(PipelineStarted(run=1, due=self.at, sync_deadline=self.at + 20 * SECOND_US))
-
-    def intend(self, intent: int = 1) -> None:
-        self.tell(
-            OrderIntended(
-                intent=intent, code=A, name=A, side="buy", qty=1, kind="limit", price=1, reason="signal", decision=1,
-                reserved_krw=1, valid_until=self.at,
-            )
-        )  # fmt: skip
-
-    def finish(self, intent: int = 1) -> None:
-        self.tell(OrderFinished(intent=intent, code=A, side="buy", outcome="filled", filled_qty=1))
-
-
-def _listed(code: str) -> Listed:
-    return Listed(
-        code=code, name=code, market="KOSPI", kind="fund" if code == FUND else "common", base=1, upper=None, lower=None,
-        halted=False, administrative=False, liquidation=False, overheated=False, warning=0, prev_volume=0,
-    )  # fmt: skip
-
-
-def fill(
-    side: str, qty: int, amount: int, *, code: str = A, no: str = "1", cum: tuple[int, int] | None = None
-) -> Event:
-    filled_qty, filled_amount = cum or (qty, amount)
-    return OrderFilled(
-        intent=1, order_no=no, code=code, name=code, side=side, qty=qty, amount_krw=amount, filled_qty=filled_qty,
-        filled_amount_krw=filled_amount, leaves_qty=0,
-    )  # fmt: skip
-
-
-def opened(cash: int = 10_000_000, *holdings: tuple[str, int, int]) -> Desk:
-    desk = Desk()
-    desk.balance(cash, *holdings)
-    desk.said.clear()
-    return desk
-
-
-def names(events: tuple[Event, ...]) -> list[str]:
-    return [name_of(event) for event in events]
+from kquant.values import SECOND_US
+from tests.portfolio.desk import FUND, A, B, Desk, fill, names, opened
 
 
 def test_the_day_opens_at_the_first_balance() -> None:
@@ -159,17 +35,51 @@ def test_the_day_opens_at_the_first_balance() -> None:
     )
 
 
-def test_an_opening_balance_unlike_what_was_carried_over_is_taken_with_an_alert() -> None:
+def test_an_opening_balance_unlike_what_was_carried_over_is_taken_with_an_alert_once_two_reads_agree() -> None:
     desk = Desk(carried=(Carried(code=A, name=A, qty=3, cost_krw=300),), cash=500)
-    events = desk.balance(499, (B, 1, 9))
+    assert names(desk.balance(499, (A, 2, 200), (B, 1, 9))) == ["portfolio.synchronised", "alarm.set"]
+    assert desk.tell(fill("buy", 1, 100)) == ()
+    assert names(desk.ring("opening")) == ["portfolio.balance_wanted"]
+    events = desk.balance(499, (A, 2, 200), (B, 1, 9))
     adjusted = next(event for event in events if isinstance(event, PortfolioAdjusted))
     assert adjusted.differences == (
-        Difference(what=A, ours=3, theirs=0),
+        Difference(what=A, ours=3, theirs=2),
         Difference(what=B, ours=0, theirs=1),
         Difference(what="cash", ours=500, theirs=499),
     )
+    assert adjusted.why == "2 agreeing reads before the day was opened"
     assert isinstance(events[-1], AlertRaised)
-    assert (desk.own.cash_krw, list(desk.own.positions)) == (499, [B])
+    assert (desk.own.cash_krw, list(desk.own.positions)) == (499, [A, B])
+
+
+def test_an_opening_balance_without_any_carried_position_needs_five_agreeing_reads() -> None:
+    """`reliability` C1: an empty list is no zero."""
+    desk = Desk(carried=(Carried(code=A, name=A, qty=3, cost_krw=300),), cash=500)
+    assert names(desk.balance(500)) == ["portfolio.synchronised", "alarm.set", "alert.raised"]
+    for _ in range(3):
+        desk.ring("opening")
+        assert names(desk.balance(500)) == ["portfolio.synchronised", "alarm.set"]
+    assert not desk.own.is_open
+    desk.ring("opening")
+    assert names(desk.balance(500))[0] == "portfolio.opened"
+    assert desk.own.positions == {}
+
+
+def test_an_empty_opening_balance_that_was_wrong_leaves_what_was_carried_over() -> None:
+    desk = Desk(carried=(Carried(code=A, name=A, qty=3, cost_krw=300),), cash=500)
+    desk.balance(500)
+    desk.ring("opening")
+    assert not any(isinstance(event, PortfolioAdjusted) for event in desk.balance(500, (A, 3, 300)))
+    assert desk.own.positions[A].qty == 3
+
+
+def test_an_opening_balance_that_keeps_changing_is_told_to_a_person_and_opens_nothing() -> None:
+    desk = Desk(carried=(Carried(code=A, name=A, qty=3, cost_krw=300),), cash=500)
+    for read in range(29):
+        assert names(desk.balance(read, (A, 3, 300))) == ["portfolio.synchronised", "alarm.set"]
+        desk.ring("opening")
+    assert names(desk.balance(99, (A, 3, 300))) == ["portfolio.synchronised", "alert.raised"]
+    assert not desk.own.is_open
 
 
 def test_an_opening_balance_like_the_carried_one_is_just_taken() -> None:
@@ -297,6 +207,7 @@ def test_a_difference_in_quiet_is_believed_after_two_agreeing_reads() -> None:
     desk = opened(100, (A, 2, 20))
     desk.run()
     assert names(desk.balance(90, (A, 3, 30))) == ["portfolio.synchronised", "alarm.set"]
+    desk.listed()
     assert desk.ring("mismatch") == (BalanceWanted(reason="mismatch", valid_until=desk.at + 30 * SECOND_US),)
     events = desk.balance(90, (A, 3, 30))
     assert names(events) == [

@@ -15,7 +15,7 @@ from kquant.domain.portfolio.seen import QUIET_US, Seen, observe
 from kquant.domain.portfolio.state import Own, Position, evolve
 from kquant.events.analyzer import ListingAnswered
 from kquant.events.day import AlarmRang, DayOpened, JobDue
-from kquant.events.orders import OrderFilled, OrderFinished, OrderIntended
+from kquant.events.orders import ExecutionsListed, OrderFilled, OrderFinished, OrderIntended, ProofWanted
 from kquant.events.pipeline import PipelineStarted
 from kquant.events.portfolio import BalanceAnswered
 from kquant.events.scanner import ReadExpired, ReadFailed
@@ -36,8 +36,18 @@ STREAM = "portfolio"
 
 PORTFOLIO: Owner[Own, Seen] = Owner(
     stream=STREAM,
-    reacts=(DayOpened, PipelineStarted, OrderFilled, BalanceAnswered, ReadFailed, ReadExpired, JobDue, AlarmRang),
-    observes=(ListingAnswered, OrderIntended, OrderFinished),
+    reacts=(
+        DayOpened,
+        PipelineStarted,
+        OrderFilled,
+        ProofWanted,
+        BalanceAnswered,
+        ReadFailed,
+        ReadExpired,
+        JobDue,
+        AlarmRang,
+    ),
+    observes=(ListingAnswered, OrderIntended, OrderFinished, ExecutionsListed),
     own=Own(),
     seen=Seen(),
     decide=decide,

@@ -15,8 +15,9 @@ RETRY_US: dict[BalanceReason, int] = {
     "pipeline": 2 * SECOND_US,
     "mismatch": 5 * SECOND_US,
     "closing": 5 * SECOND_US,
+    "proof": 5 * SECOND_US,
 }
-TRIES: dict[BalanceReason, int] = {"opening": 30, "pipeline": 4, "mismatch": 4, "closing": 8}
+TRIES: dict[BalanceReason, int] = {"opening": 30, "pipeline": 4, "mismatch": 4, "closing": 8, "proof": 12}
 """Reads of one kind before a person is told; the opening one is asked again by every pipeline run."""
 
 
@@ -37,7 +38,7 @@ def retry(own: Own, seen: Seen, at: Micros, why: str) -> list[Event]:
     if own.attempts.get(reason, 0) < TRIES[reason]:
         due = Micros(at + RETRY_US[reason])
         if reason == "pipeline" and due >= seen.pipeline_deadline:
-            return []
+            return waiting_run(own, seen, at)
         return [AlarmSet(alarm=reason, due=due), *waiting_run(own, seen, at)]
     text = f"the {reason} balance could not be read {own.attempts.get(reason, 0)} times: {why}"
     alert = AlertRaised(level="critical", text=text)
@@ -47,7 +48,12 @@ def retry(own: Own, seen: Seen, at: Micros, why: str) -> list[Event]:
 
 
 def waiting_run(own: Own, seen: Seen, at: Micros) -> list[Event]:
-    """Ask for the pipeline run that started while another balance was under way."""
-    if not own.is_open or own.reason == "pipeline" or seen.pipeline_deadline <= own.pipeline_until:
+    """Ask for the pipeline run that started, or the proof that was called for, while another balance was under way."""
+    if not own.is_open:
         return []
-    return ask(own, seen, "pipeline", at)
+    asked: list[Event] = []
+    if own.reason != "pipeline" and seen.pipeline_deadline > own.pipeline_until:
+        asked = ask(own, seen, "pipeline", at)
+    if not asked and own.reason != "proof" and seen.lacks_proof():
+        asked = ask(own, seen, "proof", at)
+    return asked

@@ -11,7 +11,7 @@ from kquant.domain.portfolio.seen import Seen
 from kquant.domain.portfolio.state import Own
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmRang, AlarmSet, DayOpened, JobDue
-from kquant.events.orders import OrderFilled
+from kquant.events.orders import OrderFilled, ProofWanted
 from kquant.events.pipeline import PipelineStarted
 from kquant.events.portfolio import BalanceAnswered
 from kquant.events.scanner import ReadExpired, ReadFailed
@@ -27,6 +27,8 @@ def decide(own: Own, seen: Seen, fact: Recorded, settings: Settings) -> Sequence
             return ask(own, seen, "opening", at)
         case PipelineStarted():
             return ask(own, seen, "pipeline" if own.is_open else "opening", at)
+        case ProofWanted() if own.is_open:
+            return ask(own, seen, "proof", at)
         case OrderFilled():
             return book(own, seen, fact.event, settings, at)
         case BalanceAnswered() if seen.outcome_at == fact.seq:
@@ -43,6 +45,8 @@ def decide(own: Own, seen: Seen, fact: Recorded, settings: Settings) -> Sequence
             return ask(own, seen, "opening", at)
         case AlarmRang(alarm="pipeline") if own.is_open:
             return ask(own, seen, "pipeline", at)
+        case AlarmRang(alarm="proof") if own.is_open and seen.lacks_proof():
+            return ask(own, seen, "proof", at)
         case AlarmRang(alarm="mismatch") if own.is_open and seen.is_quiet(at) and not seen.is_closed:
             return ask(own, seen, "mismatch", at)
     return []

@@ -23,6 +23,11 @@ from kquant.events.portfolio import (
 from kquant.values import SECOND_US, Krw, Micros
 
 MISMATCH_TRIES = 6
+"""Reads asked for because of differences that no order explains, before a person is told."""
+AGREEING = 2
+AGREEING_IF_GONE = 5
+"""Agreeing reads before a difference is believed, and before one that would end every position is (C1: an empty list)."""
+GONE_AGAIN_US = 15 * SECOND_US
 CLOSING_AFTER_US = 5 * SECOND_US
 CLOSING_WAITS = 20
 
@@ -50,50 +55,119 @@ def _differences(
 def compare(own: Own, seen: Seen, fact: Recorded, balance: BalanceAnswered) -> list[Event]:
     """Compare a balance that arrived with ours, and say what follows from it."""
     if not own.is_open:
-        return _open(seen, fact, balance)
+        return _first(own, seen, fact, balance)
     differences = differences_between(own, balance)
     said = PortfolioSynchronised(reason=own.reason, balance=fact.seq, differences=differences)
     if own.reason == "closing":
         return [said, *_reconcile(own, fact.at, differences)]
-    if not differences or not seen.is_quiet(fact.at) or seen.is_closed:
+    if not differences or seen.is_closed or not _is_after_all_fills(seen, fact):
         return [said, *waiting_run(own, seen, fact.at)]
-    if differences == own.suspicion:
-        return [said, *_adjust(own, seen, balance, differences), *waiting_run(own, seen, fact.at)]
+    return [*_doubt(own, seen, fact, balance, differences), *waiting_run(own, seen, fact.at)]
+
+
+def _is_after_all_fills(seen: Seen, fact: Recorded) -> bool:
+    """Tell whether no order of ours explains a difference: none works, none filled just before or since it was asked."""
+    return seen.is_quiet(fact.at) and fact.caused_by is not None and seen.filled_seq < fact.caused_by
+
+
+def _doubt(
+    own: Own, seen: Seen, fact: Recorded, balance: BalanceAnswered, differences: tuple[Difference, ...]
+) -> list[Event]:
+    """Believe a difference that enough reads agree on, and that a list of orders asked for meanwhile does not explain."""
+    is_again = differences == own.suspicion and seen.filled_seq < own.suspected_at
+    is_early = is_again and fact.at < own.again_at
+    agreeing = 0 if is_early else own.agreeing + 1 if is_again else 1
+    said = PortfolioSynchronised(reason=own.reason, balance=fact.seq, differences=differences, agreeing=agreeing)
+    if is_early:
+        return [said]
+    gone = _is_all_gone(own, seen, balance)
+    is_listed = is_again and seen.listed_for > own.suspected_at
+    if agreeing >= (AGREEING_IF_GONE if gone else AGREEING) and is_listed:
+        return [said, *_adjust(own, seen, balance, differences, agreeing)]
     if own.doubts >= MISMATCH_TRIES:
-        text = f"the broker's balance differs and keeps changing: {_listed(differences)}"
+        why = "cannot be explained: no list of orders was read since" if is_again else "keeps changing"
+        text = f"the broker's balance differs and {why}: {_listed(differences)}"
         return [said, AlertRaised(level="critical", text=text)]
-    alarm = AlarmSet(alarm="mismatch", due=Micros(fact.at + RETRY_US["mismatch"]))
-    return [said, alarm, *waiting_run(own, seen, fact.at)]
+    wait = GONE_AGAIN_US if gone else RETRY_US["mismatch"]
+    events: list[Event] = [said, AlarmSet(alarm="mismatch", due=Micros(fact.at + wait))]
+    if gone and agreeing == 1:
+        text = f"the balance holds none of our {len(own.positions)} positions, and no order of ours sold them: not believed yet"
+        events.append(AlertRaised(level="critical", text=text))
+    return events
 
 
-def _open(seen: Seen, fact: Recorded, balance: BalanceAnswered) -> list[Event]:
-    """Take the first balance over; tell a person if it is not what the day before ended with."""
+def _is_all_gone(own: Own, seen: Seen, balance: BalanceAnswered) -> bool:
+    """Tell whether a balance would end every position, though nothing says that they were sold.
+
+    An order given up as not placed may have sold after all; every other sell, of whomever, is a fill and booked.
+    """
+    given_up = set(seen.given_up.values())
+    held = {holding.code for holding in balance.holdings}
+    return bool(own.positions) and not any(code in held or code in given_up for code in own.positions)
+
+
+def _first(own: Own, seen: Seen, fact: Recorded, balance: BalanceAnswered) -> list[Event]:
+    """Open the day with a balance: the first one, or enough agreeing ones if it is not what the day before ended with."""
+    differences: tuple[Difference, ...] = ()
+    gone = False
+    if seen.carried is not None:
+        ours: dict[str, int] = {held.code: held.qty for held in seen.carried}
+        theirs: dict[str, int] = {held.code: held.qty for held in balance.holdings}
+        differences = _differences(ours, seen.carried_cash_krw, theirs, balance.cash_krw)
+        gone = bool(ours) and not any(code in theirs for code in ours)
+    is_again = bool(differences) and differences == own.suspicion
+    is_early = is_again and fact.at < own.again_at
+    agreeing = 0 if is_early or not differences else own.agreeing + 1 if is_again else 1
+    said = PortfolioSynchronised(reason="opening", balance=fact.seq, differences=differences, agreeing=agreeing)
+    if is_early:
+        return [said]
+    if not differences or agreeing >= (AGREEING_IF_GONE if gone else AGREEING):
+        return _open(seen, fact, balance, said)
+    if own.attempts.get("opening", 0) >= TRIES["opening"]:
+        text = f"the opening balance is not what the day before ended with, and keeps changing: {_listed(differences)}"
+        return [said, AlertRaised(level="critical", text=text)]
+    wait = GONE_AGAIN_US if gone else RETRY_US["opening"]
+    events: list[Event] = [said, AlarmSet(alarm="opening", due=Micros(fact.at + wait))]
+    if gone and agreeing == 1:
+        text = (
+            f"the opening balance holds none of the {len(seen.carried or ())} positions carried over: not believed yet"
+        )
+        events.append(AlertRaised(level="critical", text=text))
+    return events
+
+
+def _open(seen: Seen, fact: Recorded, balance: BalanceAnswered, said: PortfolioSynchronised) -> list[Event]:
+    """Take the opening balance over; tell a person if it is not what the day before ended with."""
     events: list[Event] = [PortfolioOpened(cash_krw=balance.cash_krw)]
     events.extend(
         PositionOpened(code=held.code, name=held.name, qty=held.qty, cost_krw=held.cost_krw, carried=True)
         for held in balance.holdings
     )
-    differences: tuple[Difference, ...] = ()
-    if seen.carried is not None:
-        ours: dict[str, int] = {held.code: held.qty for held in seen.carried}
-        theirs: dict[str, int] = {held.code: held.qty for held in balance.holdings}
-        differences = _differences(ours, seen.carried_cash_krw, theirs, balance.cash_krw)
-    events.append(PortfolioSynchronised(reason="opening", balance=fact.seq, differences=differences))
-    if differences:
-        adjusted = PortfolioAdjusted(holdings=balance.holdings, cash_krw=balance.cash_krw, differences=differences)
-        text = f"the opening balance is not what the day before ended with: {_listed(differences)}"
+    events.append(said)
+    if said.differences:
+        why = f"{said.agreeing} agreeing reads before the day was opened"
+        adjusted = PortfolioAdjusted(
+            holdings=balance.holdings, cash_krw=balance.cash_krw, differences=said.differences, why=why
+        )
+        text = f"the opening balance is not what the day before ended with: {_listed(said.differences)}"
         events.extend((adjusted, AlertRaised(level="warning", text=text)))
     if seen.pipeline_deadline > fact.at:
         events.append(BalanceWanted(reason="pipeline", valid_until=seen.pipeline_deadline))
     return events
 
 
-def _adjust(own: Own, seen: Seen, balance: BalanceAnswered, differences: tuple[Difference, ...]) -> list[Event]:
+def _adjust(
+    own: Own, seen: Seen, balance: BalanceAnswered, differences: tuple[Difference, ...], agreeing: int
+) -> list[Event]:
     """Take the broker's figures over, position by position so that everybody who watches positions follows."""
     presumed = tuple(sorted(set(seen.given_up.values())))
     events: list[Event] = [
         PortfolioAdjusted(
-            holdings=balance.holdings, cash_krw=balance.cash_krw, differences=differences, presumed=presumed
+            holdings=balance.holdings,
+            cash_krw=balance.cash_krw,
+            differences=differences,
+            presumed=presumed,
+            why=f"{agreeing} agreeing reads in quiet, and no order listed since the first explains them",
         )
     ]
     theirs = {held.code: held for held in balance.holdings}

@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 from kquant.events.analyzer import ListingAnswered
 from kquant.events.base import Recorded, name_of
 from kquant.events.day import Carried, DayOpened, JobDue
-from kquant.events.orders import OrderFilled, OrderFinished, OrderIntended
+from kquant.events.orders import ExecutionsListed, OrderFilled, OrderFinished, OrderIntended, ProofWanted
 from kquant.events.pipeline import PipelineStarted
 from kquant.events.portfolio import BalanceAnswered, BalanceWanted
 from kquant.events.scanner import ReadExpired, ReadFailed
@@ -20,8 +20,10 @@ QUIET_US = 10 * SECOND_US
 class Seen(Struct, frozen=True, kw_only=True):
     """What others said. outcomes, outcome_of, outcome_at: balance outcomes, each request counted once, and the last one.
 
-    working: intents that may still fill.   filled_at: of the last fill.   funds: codes without sell tax.
-    given_up: orders finished as not placed, and their stock.
+    answered_for: seq of the request of the last balance that came.   working: intents that may still fill.
+    filled_at, filled_seq: of the last fill.   listed_for: seq of the request of the last complete list of orders.
+    funds: codes without sell tax.   given_up: orders finished as not placed, and their stock.   proof_seq: when `orders`
+    last asked for a balance.
     """
 
     day: str = ""
@@ -31,15 +33,23 @@ class Seen(Struct, frozen=True, kw_only=True):
     working: tuple[IntentId, ...] = ()
     given_up: dict[IntentId, Symbol] = {}
     filled_at: Micros | None = None
+    filled_seq: int = 0
+    listed_for: int = 0
+    proof_seq: int = 0
     pipeline_deadline: Micros = Micros(0)
     is_closed: bool = False
     outcomes: int = 0
     outcome_of: int = 0
     outcome_at: int = 0
+    answered_for: int = 0
 
     def is_quiet(self, at: Micros) -> bool:
         """Tell whether a difference at *at* cannot be explained by orders of ours."""
         return not self.working and (self.filled_at is None or at - self.filled_at > QUIET_US)
+
+    def lacks_proof(self) -> bool:
+        """Tell whether `orders` waits for a balance that was asked for after it said so."""
+        return self.proof_seq > self.answered_for
 
 
 def observe(seen: Seen, fact: Recorded) -> Seen:
@@ -56,12 +66,18 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
             working = tuple(other for other in seen.working if other != intent)
             return structs.replace(seen, working=working, given_up=given_up)
         case OrderFilled():
-            return structs.replace(seen, filled_at=fact.at)
+            return structs.replace(seen, filled_at=fact.at, filled_seq=fact.seq)
+        case ExecutionsListed() if fact.caused_by is not None:
+            return structs.replace(seen, listed_for=max(seen.listed_for, fact.caused_by))
+        case ProofWanted():
+            return structs.replace(seen, proof_seq=fact.seq)
         case PipelineStarted(sync_deadline=deadline):
             return structs.replace(seen, pipeline_deadline=deadline)
         case JobDue(job="session_closed"):
             return structs.replace(seen, is_closed=True)
         case BalanceAnswered():
+            if fact.caused_by is not None and fact.caused_by > seen.outcome_of:
+                seen = structs.replace(seen, answered_for=fact.caused_by)
             return _outcome(seen, fact)
         case ReadFailed(what=what) | ReadExpired(what=what) if what == name_of(BalanceWanted):
             return _outcome(seen, fact)

@@ -34,8 +34,9 @@ class Position(Struct, frozen=True, kw_only=True):
 class Own(Struct, frozen=True, kw_only=True):
     """Positions, cash and their totals of the day, and how far the day is. Sums are won since the opening.
 
-    requests: balances asked for; reason, pipeline_until: of the last one.   suspicion: differences of the first of two
-    reads.   closing_alarms: how often the closing balance was put off.   taken: shares (signed) taken over from the
+    requests: balances asked for; reason, pipeline_until: of the last one.   suspicion, suspected_at, agreeing: the
+    differences that so many reads in a row found in quiet, the first of them balance `suspected_at`.   doubts: reads
+    asked for because of differences.   again_at: from when a further one counts.   closing_alarms: how often the closing balance was put off.   taken: shares (signed) taken over from the
     broker's balance of stocks with an order given up as not placed, by code: fills of it, listed late, are in there.
     """
 
@@ -54,7 +55,10 @@ class Own(Struct, frozen=True, kw_only=True):
     attempts: dict[str, int] = {}
     differences: tuple[Difference, ...] = ()
     suspicion: tuple[Difference, ...] = ()
+    suspected_at: int = 0
+    agreeing: int = 0
     doubts: int = 0
+    again_at: Micros = Micros(0)
     closing_alarms: int = 0
     reconciled: bool = False
     taken: dict[Symbol, int] = {}
@@ -110,25 +114,38 @@ def evolve(own: Own, event: Event) -> Own:
                 taxes_krw=own.taxes_krw + event.tax_krw,
                 taken=_taken_less(own.taken, event),
             )
-        case PortfolioSynchronised(differences=differences):
-            attempts = {**own.attempts, "mismatch": 0}
-            if differences:
-                return structs.replace(own, differences=differences, attempts=attempts)
-            return structs.replace(own, differences=(), suspicion=(), doubts=0, attempts=attempts)
+        case PortfolioSynchronised():
+            return _compared(own, event)
         case PortfolioAdjusted(cash_krw=cash, differences=differences, presumed=presumed):
             moves = {one.what: one.theirs - one.ours for one in differences}
             taken = {code: own.taken.get(code, 0) + moves[code] for code in presumed if code in moves}
             own = structs.replace(own, taken={**own.taken, **taken})
             assumed = own.cash_krw if own.cash_krw is not None else cash
             moved = own.adjusted_krw + cash - assumed
-            return structs.replace(own, cash_krw=cash, adjusted_krw=moved, differences=(), suspicion=(), doubts=0)
-        case AlarmSet(alarm="mismatch"):
-            return structs.replace(own, suspicion=own.differences, doubts=own.doubts + 1)
+            own = structs.replace(own, cash_krw=cash, adjusted_krw=moved, differences=(), suspicion=())
+            return structs.replace(own, agreeing=0, doubts=0)
+        case AlarmSet(alarm="mismatch", due=due):
+            return structs.replace(own, doubts=own.doubts + 1, again_at=due)
+        case AlarmSet(alarm="opening", due=due):
+            return structs.replace(own, again_at=due)
         case AlarmSet(alarm="closing"):
             return structs.replace(own, closing_alarms=own.closing_alarms + 1)
         case DayReconciled():
             return structs.replace(own, reconciled=True)
     return own
+
+
+def _compared(own: Own, event: PortfolioSynchronised) -> Own:
+    """Note what a balance was found to differ in, and for how many reads in a row."""
+    attempts = {**own.attempts, "mismatch": 0, "proof": 0}
+    if not event.differences:
+        own = structs.replace(own, differences=(), suspicion=(), agreeing=0, doubts=0)
+        return structs.replace(own, attempts=attempts)
+    own = structs.replace(own, differences=event.differences, attempts=attempts)
+    if event.agreeing == 0:
+        return own
+    first = event.balance if event.agreeing == 1 else own.suspected_at
+    return structs.replace(own, suspicion=event.differences, suspected_at=first, agreeing=event.agreeing)
 
 
 def _taken_less(taken: dict[Symbol, int], event: CashMoved) -> dict[Symbol, int]:
