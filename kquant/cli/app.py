@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import sys
 from datetime import datetime
@@ -16,22 +15,19 @@ from cyclopts import App, CycloptsError, Parameter, validators
 from rich.console import Console
 
 from kquant.cli import codes
-from kquant.cli.days import DayError, account_folders, is_running, one_account
+from kquant.cli.days import DayError
 from kquant.cli.shell import (
-    Account,
     ConfigFile,
     Data,
     Json,
     Profile,
     Setting,
     app,
-    data_folder,
     print_json,
     settings_for,
 )
 from kquant.config import ConfigError
-from kquant.gateways.lastgate import HaltFlag
-from kquant.gateways.operator import NoInstance, ask
+from kquant.gateways.operator import NoInstance
 from kquant.hours import table_warnings
 from kquant.values import KST, KquantError
 
@@ -148,95 +144,6 @@ def show(*, profile: Profile = "demo", config: ConfigFile = None, set_: Setting 
     return codes.OK
 
 
-@app.command
-def halt(
-    *,
-    reason: str = "ordered by hand",
-    account: Account = None,
-    data: Data = None,
-    config: ConfigFile = None,
-    json: Json = False,
-) -> int:
-    """Stop new entries within a second, with or without a running program; exits keep working. 매수 중지.
-
-    Every account of the data folder is halted, unless one is named.
-    """
-    recorded = None
-    folders = account_folders(data_folder(data, config), account)
-    for folder in folders:
-        try:
-            HaltFlag(folder).write(reason)
-        except OSError as error:
-            raise DayError(f"cannot write to {folder}: {error.strerror or error}") from None
-    for folder in folders:
-        recorded = _tell(folder, "halt", reason) or recorded
-    where = ", ".join(map(str, folders))
-    what = "the running instance has recorded it" if recorded else "by file, no instance is running there"
-    text = f"halted {where}: {what}"
-    return _said(text, halted=True, recorded=recorded, json=json)
-
-
-@app.command
-def resume(
-    *,
-    reason: str = "ordered by hand",
-    account: Account = None,
-    data: Data = None,
-    config: ConfigFile = None,
-    json: Json = False,
-) -> int:
-    """Allow new entries again, for one account. 매수 재개."""
-    folder = one_account(data_folder(data, config), account, "resume")
-    answer = _tell(folder, "resume", reason)
-    try:
-        HaltFlag(folder).clear()
-    except OSError as error:
-        raise DayError(f"cannot write to {folder}: {error.strerror or error}") from None
-    text = (
-        "resumed; the running instance has recorded it"
-        if answer
-        else "the halt file is removed; no instance is running"
-    )
-    return _said(text, halted=False, recorded=answer, json=json)
-
-
-@app.command
-def status(*, account: Account = None, data: Data = None, config: ConfigFile = None, json: Json = False) -> int:
-    """Show what the running instance is doing."""
-    folder = one_account(data_folder(data, config), account, "status", running=True)
-    lines = asyncio.run(ask(folder, "status"))
-    answer = msgspec.json.decode(lines[0])
-    if json:
-        print_json(answer)
-    else:
-        halted = f"  HALTED, no new buys ({answer['halted']}): kquant resume" if answer.get("halted") else ""
-        sys.stdout.write(f"{answer['clock']} KST  {answer['line']}{halted}\n")
-    return codes.OK
-
-
-def _said(text: str, *, halted: bool, recorded: int | None, json: bool) -> int:
-    if json:
-        print_json({"halted": halted, "recorded": recorded})
-    else:
-        sys.stdout.write(text + "\n")
-    return codes.OK
-
-
-def _tell(folder: Path, command: str, reason: str) -> int | None:
-    if not is_running(folder):
-        return None
-    try:
-        lines = asyncio.run(ask(folder, command, who=getpass.getuser(), reason=reason))
-    except NoInstance:
-        if command == "halt":
-            return None  # the file is there, and the last gate looks at it
-        raise
-    answer = msgspec.json.decode(lines[0], type=dict[str, Any]) if lines else {"error": "it did not answer"}
-    if "error" in answer:
-        raise NoInstance(f"the running instance refused {command}: {answer['error']}")
-    return int(answer["seq"])
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code. Bad input is one line on standard error."""
     _configure_logs()
@@ -265,7 +172,7 @@ def _complain(text: str, code: int) -> int:
 
 
 def _load_commands() -> None:
-    from kquant.cli import exchange, init, market, past  # noqa: F401, PLC0415  they register themselves
+    from kquant.cli import arm, exchange, init, market, operate, past  # noqa: F401, PLC0415  they register themselves
 
 
 def _configure_logs() -> None:

@@ -28,7 +28,7 @@ from kquant.events.base import Event
 from kquant.events.day import AlertRaised, DayClosed, DayOpened, JobDue, RunStarted, RunStopped
 from kquant.events.portfolio import DayReconciled
 from kquant.gateways.embedded import ExchangeError
-from kquant.gateways.lastgate import HaltFlag
+from kquant.gateways.lastgate import Arming, HaltFlag, LastGate, Now, limits_digest
 from kquant.journal import SqliteJournal, open_day
 from kquant.replay.verify import code_hash
 from kquant.settings import Settings
@@ -66,7 +66,7 @@ class DayRun:
         self._alerts = alerts
         self._until = until
         self._interrupted = interrupted
-        self._halt = HaltFlag(account_folder)
+        self._gate = gate_of(settings, account_folder, lines.keys.account, door.clock)
         self._failed = asyncio.Event()
         self._reason = ""
         self._over = False
@@ -90,6 +90,7 @@ class DayRun:
                 settings=self._settings,
                 folder=folder,
                 account_folder=self._account_folder,
+                gate=self._gate,
                 lines=self._lines,
                 research=market.research,
                 hours=self._planned.hours,
@@ -150,8 +151,11 @@ class DayRun:
             )
         ]
         self._known = journal.head
-        if self._halt.is_halted():
-            log.warning("entries are halted: nothing new is bought until `kquant resume`", reason=self._halt.reason())
+        if self._gate.is_halted():
+            reason = self._gate.halt.reason()
+            log.warning("entries are halted: nothing new is bought until `kquant resume`", reason=reason)
+        if (unarmed := self._gate.why_not_armed()) and self._settings.broker.orders:
+            log.warning("no real order leaves until `kquant arm`", why=unarmed)
         if journal.head == 0:
             events.append(
                 DayOpened(
@@ -209,6 +213,7 @@ class DayRun:
         return codes.OK if self._reconciled.agrees else codes.DIFFERS
 
     def _status(self) -> dict[str, Any]:
+        hours = self._planned.hours
         return {
             "profile": self._settings.profile,
             "account": masked(self._lines.keys.account),
@@ -216,7 +221,9 @@ class DayRun:
             "clock": self._progress.clock(),
             "line": self._progress.line(),
             "slots": self._progress.slots,
-            "halted": self._halt.reason() or ("no reason given" if self._halt.is_halted() else None),
+            "halted": self._gate.halt.reason() or ("no reason given" if self._gate.is_halted() else None),
+            "session_open": hours.open_at <= self._door.clock.now() < hours.close_at,
+            "live": live_state(self._settings, self._gate),
         }
 
     def _fatal(self, loop: asyncio.AbstractEventLoop, reason: str) -> None:
@@ -229,3 +236,23 @@ class DayRun:
                 self._failed.set()
 
         loop.call_soon_threadsafe(stop)
+
+
+def gate_of(settings: Settings, account_folder: Path, account: str, clock: Now) -> LastGate:
+    """Return the last gate of one account: a real one is guarded by its arming."""
+    arming = Arming(account_folder, account, limits_digest(settings)) if settings.broker.exchange == "live" else None
+    return LastGate(HaltFlag(account_folder), arming, clock)
+
+
+def live_state(settings: Settings, gate: LastGate) -> dict[str, Any] | None:
+    """Return what only a real account has: whether it is armed, and by which limits the run goes. None for others."""
+    if gate.arming is None:
+        return None
+    why = gate.why_not_armed()
+    return {
+        "orders": settings.broker.orders,
+        "armed": why == "",
+        "why": why,
+        "today": gate.today().isoformat(),
+        "limits": gate.arming.limits,
+    }

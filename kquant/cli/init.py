@@ -34,8 +34,8 @@ STEPS: dict[Purpose, tuple[str, ...]] = {
         "실전 앱키를 조회 전용으로 쓰면 됩니다.  A real app key reads them; with it kquant cannot name an order at all.",
     ),
     "live": (
-        "실전 계좌의 키입니다. 실제 돈이 움직입니다.  Keys of a real account: real money. It is only watched",
-        "in this version: no order leaves.",
+        "실전 계좌의 키입니다. 실제 돈이 움직입니다.  Keys of a real account: real money.",
+        "주문은 그날 `kquant arm`을 실행해야만 나갑니다.  No order leaves before `kquant arm` on the day itself.",
     ),
 }
 TITLES: dict[Purpose, str] = {

@@ -18,17 +18,18 @@ from msgspec import structs
 from rich.console import Console
 
 from kquant.cli import codes
-from kquant.cli.day import DayRun
-from kquant.cli.days import account_name, parse_day, take_lock
+from kquant.cli.arm import check_offset
+from kquant.cli.day import DayRun, gate_of, live_state
+from kquant.cli.days import account_name, masked, parse_day, take_lock
 from kquant.cli.doors import Door, EmbeddedDoor, KisDoor
 from kquant.cli.keys import Keys, data_keys, trading_keys
+from kquant.cli.limits import armed_words, real_money
 from kquant.cli.lines import Hosts, Lines
 from kquant.cli.open_day import check_open
 from kquant.cli.outcome import Outcome
 from kquant.cli.plan import Planned, begun, chain_of, day_before, ended, next_open, sealed, unsealed_folder
 from kquant.config import Loaded
 from kquant.gateways.embedded import Credentials, EmbeddedExchange
-from kquant.gateways.kis.rest.environment import service_of
 from kquant.holiday_library import library_word
 from kquant.hours import ClosedDay, DayDecision, day_hours, hours_to_plan, up_from, up_until
 from kquant.krx import SessionHours
@@ -125,19 +126,13 @@ class LiveRun:
             raise RunError(
                 f"profile {profile} trades today's market at its own pace: leave --market, --day, --speed out"
             )
-        if profile == "live" and broker.orders:
-            raise RunError(
-                "broker.orders is on for a real account: this version only watches there, leave it off (config/live.toml)"
-            )
         keys = trading_keys(profile, broker, os.environ)
         reading = data_keys(broker, os.environ) if profile == "paper" else None
         if profile == "paper" and reading is None:
             self._settings = _as_paper_shows(self._settings)
+        check_offset(broker)
         account = self._options.data / account_name(keys.account)
         lock = take_lock(account)
-        urls = (broker.rest_url, broker.ws_url, broker.data_rest_url, broker.data_ws_url)
-        if broker.clock_offset_seconds and any(service_of(url) != "loopback" for url in urls):
-            raise RunError("broker.clock_offset_seconds is for a look-alike on this machine: KIS keeps the real time")
         door = KisDoor(self._skewed, offset_seconds=broker.clock_offset_seconds)
         try:
             today = to_kst(door.clock.now()).date()
@@ -152,6 +147,10 @@ class LiveRun:
                 reading=(Hosts(rest_url=broker.data_rest_url, ws_url=broker.data_ws_url), reading) if reading else None,
             ) as lines:
                 await lines.check()
+                if profile == "live":
+                    gate = gate_of(self._settings, account, keys.account, door.clock)
+                    state = armed_words(live_state(self._settings, gate) or {})
+                    self._console.print(real_money(self._settings, masked(keys.account), today.isoformat(), state))
                 return await self._days(self._next(account, today, door.clock.now()), door, lines, account)
         finally:
             lock.release()

@@ -20,7 +20,7 @@ from kquant.gateways.kis.feed.wire import decode
 from kquant.gateways.kis.rest.errors import KisError
 from kquant.gateways.kis.rest.orders import OrderGateway
 from kquant.gateways.kis.rest.reads import RestGateway
-from kquant.gateways.lastgate import HaltFlag, LastGate
+from kquant.gateways.lastgate import LastGate
 from kquant.gateways.market import MarketDesk
 from kquant.gateways.operator import OperatorGateway
 from kquant.gateways.research.gateway import AnalysisGateway
@@ -35,11 +35,12 @@ from kquant.values import SECOND_US, Micros, Symbol
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """What the gateways are joined to. research: the day's table (Parquet), None without one."""
+    """What the gateways are joined to. gate: asked before each order.   research: the day's table (Parquet), None without one."""
 
     settings: Settings
     folder: Path
     account_folder: Path
+    gate: LastGate
     lines: Lines
     research: Path | None
     hours: SessionHours
@@ -65,10 +66,11 @@ class Rooms:
         changed, on_fatal = joined.changed, joined.on_fatal
         attachments = Attachments(joined.folder)
         calls = self._calls = joined.lines.calls
-        halt = HaltFlag(joined.account_folder)
         self._tape = TapeWriter(joined.folder, settings.journal.tape_block_frames)
         self.clock_gateway = ClockGateway(journal, clock, changed=changed, on_fatal=on_fatal)
-        self.operator = OperatorGateway(journal, joined.account_folder, joined.folder, halt, joined.status)
+        self.operator = OperatorGateway(
+            journal, joined.account_folder, joined.folder, joined.gate, joined.status, on_fatal
+        )
         self._followers: dict[str, _Follower] = {
             "rest": RestGateway(
                 journal,
@@ -85,7 +87,7 @@ class Rooms:
                 journal,
                 calls,
                 clock,
-                LastGate(halt, None, clock),
+                joined.gate,
                 joined.hours,
                 allowed=settings.broker.orders,
                 follow=settings.schedule.follow,

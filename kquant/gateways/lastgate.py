@@ -6,6 +6,7 @@ entries, and without a valid `ARMED` no order leaves a real account (`reliabilit
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -144,14 +145,22 @@ class Arming:
             raise ArmingError(f"cannot arm: {self._file}: {error.strerror or error}") from None
 
     def withdraw(self) -> None:
-        """Disarm: from here on in this process, and in every other as soon as the file is gone. Raises ArmingError."""
-        try:
+        """Disarm: from here on in this process, even if the file cannot be removed. Raises ArmingError then."""
+        with contextlib.suppress(OSError):
             self._withdrawn = _identity(os.lstat(self._file))
-            self._file.unlink()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise ArmingError(f"cannot disarm: remove {self._file} by hand ({error.strerror or error})") from None
+        withdraw(self._file.parent)
+
+
+def withdraw(account_folder: Path) -> bool:
+    """Remove an account's arming; return whether there was one. Needs no running program. Raises ArmingError."""
+    file = account_folder / ARMED_FILE
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ArmingError(f"cannot disarm: remove {file} by hand ({error.strerror or error})") from None
+    return True
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:
@@ -183,4 +192,8 @@ class LastGate:
 
     def why_not_armed(self) -> str:
         """Return "" if orders may leave today, else why not."""
-        return "" if self.arming is None else self.arming.why_not(to_kst(self._clock.now()).date())
+        return "" if self.arming is None else self.arming.why_not(self.today())
+
+    def today(self) -> date:
+        """Return the day (KST) by the run's clock."""
+        return to_kst(self._clock.now()).date()

@@ -1,7 +1,8 @@
 """The operator: commands and questions from other processes, over a loopback socket with a token.
 
-No other process opens a running day's files: `kquant events --follow`, `why` and the like read here, `halt` and
-`resume` are recorded here. `halt` works without us as well: a file beside the days stops entries at the last gate.
+No other process opens a running day's files: `kquant events --follow`, `why` and the like read here; `halt`, `resume`,
+`flatten`, `arm` and `disarm` are recorded here. `halt` and `disarm` work without us as well: the last gate looks at files
+beside the days, and twice a second so do we, so that the log tells what the files say.
 Protocol: one JSON object a line; the first must carry the token of `instance.json` (owner-only permissions).
 """
 
@@ -19,17 +20,19 @@ from typing import Any
 import msgspec
 
 from kquant.events import codec
-from kquant.events.base import Recorded
-from kquant.events.day import HaltOrdered, ResumeOrdered
-from kquant.gateways.lastgate import HaltFlag
+from kquant.events.base import Event, Recorded
+from kquant.events.day import ArmOrdered, DisarmOrdered, FlattenOrdered, HaltOrdered, ResumeOrdered
+from kquant.gateways.lastgate import ArmingError, LastGate
 from kquant.journal.port import Journal, JournalError
-from kquant.values import KquantError, Seq
+from kquant.values import KquantError, Seq, Symbol
 
 INSTANCE = "instance.json"
 STREAM = "operator"
 PAGE = 500
 QUESTION_SECONDS = 10
 LINE_LIMIT = 1 << 24
+LOOK_SECONDS = 0.5
+CODE_LENGTH = 6
 
 
 class NoInstance(KquantError):
@@ -37,29 +40,37 @@ class NoInstance(KquantError):
 
 
 class OperatorGateway:
-    """Serves one running day. status: returns what `kquant status` shows."""
+    """Serves one running day. status: returns what `kquant status` shows.   on_fatal: called when it cannot go on."""
 
     def __init__(
         self,
         journal: Journal,
         account_folder: Path,
         day_folder: Path,
-        halt: HaltFlag,
+        gate: LastGate,
         status: Callable[[], dict[str, Any]],
+        on_fatal: Callable[[str], None],
     ) -> None:
         self._journal = journal
         self._account = account_folder
         self._day = day_folder
-        self._halt = halt
+        self._gate = gate
+        self._halt = gate.halt
         self._status = status
+        self._on_fatal = on_fatal
+        self._halts = 0
+        self._armed: str | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._token = secrets.token_urlsafe(32)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
 
     async def start(self) -> None:
-        """Take up a halt that was ordered before, open the port, leave its number and token for these files' owner."""
+        """Take up what was ordered before, open the port, leave its number and token for these files' owner."""
         self._fold()
+        await self._look()
+        self._watching = asyncio.create_task(self._watch(), name="operator's files")
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=LINE_LIMIT)
         port = self._server.sockets[0].getsockname()[1]
         path = self._account / INSTANCE
@@ -76,6 +87,9 @@ class OperatorGateway:
         if self._server is not None:
             self._server.close()
         self._closing.set()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         if self._tasks:  # followers hear the day's last events
             await asyncio.wait(self._tasks, timeout=1)
         for task in list(self._tasks):
@@ -84,8 +98,54 @@ class OperatorGateway:
 
     def _fold(self) -> None:
         for fact in self._journal.read(Seq(0), 10_000_000):
-            if isinstance(fact.event, HaltOrdered | ResumeOrdered):
-                self._halt.set(halted=isinstance(fact.event, HaltOrdered))
+            match fact.event:
+                case HaltOrdered() | ResumeOrdered():
+                    self._halt.set(halted=isinstance(fact.event, HaltOrdered))
+                case ArmOrdered(limits=limits):
+                    self._armed = limits
+                case DisarmOrdered():
+                    self._armed = None
+                case _:
+                    pass
+
+    async def _watch(self) -> None:
+        """Record what the files say, for as long as the day runs."""
+        try:
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                await self._look()
+        except JournalError:
+            return  # the journal stops the run by itself; the last gate goes on looking at the files
+        except Exception as error:  # noqa: BLE001  a watch that ends unseen would leave the log behind the files
+            self._on_fatal(f"operator: {error!r}")
+
+    async def _look(self) -> None:
+        """Record a halt and an arming that came by file."""
+        if self._halt.has_file() and not self._halt.is_remembered():
+            self._halts += 1
+            self._halt.set(halted=True)
+            await self._append("file", HaltOrdered(who="file", reason=self._halt.reason() or "no reason given"))
+        await self._look_at_arming("file", "")
+
+    async def _look_at_arming(self, who: str, reason: str) -> str:
+        """Bring the log in line with the arming file; return "" if orders may leave, else why not."""
+        arming = self._gate.arming
+        if arming is None:
+            return ""
+        why = self._gate.why_not_armed()
+        armed = arming.limits if why == "" else None
+        if armed == self._armed:
+            return why
+        self._armed = armed
+        if armed is None:
+            await self._append(who, DisarmOrdered(who=who, reason=reason or why))
+        else:
+            try:
+                who = arming.who()
+            except OSError:
+                return "not armed"  # it went away meanwhile: the next look records that
+            await self._append(who, ArmOrdered(who=who, day=self._gate.today().isoformat(), limits=armed))
+        return why
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -100,7 +160,7 @@ class OperatorGateway:
                 answer = {"error": f"no command within {QUESTION_SECONDS} s"}
             except (ValueError, TypeError, KeyError) as error:
                 answer = {"error": f"a command that does not fit: {type(error).__name__} {error}"}
-            except JournalError as error:
+            except (JournalError, ArmingError, OSError) as error:
                 answer = {"error": str(error)}
             if answer is not None:
                 writer.write(msgspec.json.encode(answer) + b"\n")
@@ -117,25 +177,63 @@ class OperatorGateway:
         match question.get("command"):
             case "status":
                 return self._status()
-            case "halt":
-                return await self._command(HaltOrdered(who=str(question["who"]), reason=str(question["reason"])))
-            case "resume":
-                return await self._command(ResumeOrdered(who=str(question["who"]), reason=str(question["reason"])))
+            case "halt" | "resume" | "flatten" | "arm" | "disarm" as command:
+                return await self._order(command, question, str(question["who"]), str(question["reason"]))
             case "events":
                 await self._stream(Seq(int(question.get("after", 0))), bool(question.get("follow")), writer)
                 return None
             case other:
                 return {"error": f"unknown command {other}"}
 
-    async def _command(self, event: HaltOrdered | ResumeOrdered) -> dict[str, Any]:
-        halted = isinstance(event, HaltOrdered)
-        if halted:
-            self._halt.set(halted=True)
-        recorded = await asyncio.wrap_future(self._journal.append(STREAM, [event], by=event.who))
-        if not halted:
+    async def _order(self, command: str, question: dict[str, Any], who: str, reason: str) -> dict[str, Any]:
+        match command:
+            case "halt":
+                return {"seq": await self._halted(who, reason)}
+            case "resume":
+                return {"seq": await self._resumed(who, reason)}
+            case "flatten":
+                return {"seq": await self._flattened(who, reason, question.get("code"))}
+            case "arm" if self._gate.arming is None:
+                return {"error": "it trades no real account: there is nothing to arm"}
+            case "arm":
+                why = await self._look_at_arming(who, reason)
+                return {"error": why} if why else {"day": self._gate.today().isoformat()}
+            case _:
+                if self._gate.arming is not None:
+                    self._gate.arming.withdraw()
+                await self._look_at_arming(who, reason)
+                return {"armed": False}
+
+    async def _halted(self, who: str, reason: str) -> Seq:
+        """Halt at once in memory; the record may take as long as the disk takes."""
+        self._halts += 1
+        self._halt.set(halted=True)
+        return await self._append(who, HaltOrdered(who=who, reason=reason))
+
+    async def _resumed(self, who: str, reason: str) -> Seq:
+        """Resume once it is on record, unless somebody has halted again meanwhile."""
+        halts = self._halts
+        seq = await self._append(who, ResumeOrdered(who=who, reason=reason))
+        if self._halts == halts:
             self._halt.clear()
             self._halt.set(halted=False)
-        return {"seq": recorded[0].seq}
+        return seq
+
+    async def _flattened(self, who: str, reason: str, code: object) -> Seq:
+        """Have one holding sold, or everything: then entries are halted as well, until resumed, also on later days."""
+        if code is None:
+            self._halts += 1
+            self._halt.set(halted=True)
+            self._halt.write(f"everything is sold: {reason}")
+            return await self._append(who, HaltOrdered(who=who, reason=reason), FlattenOrdered(who=who, reason=reason))
+        if not isinstance(code, str) or len(code) != CODE_LENGTH:
+            raise ValueError(f"{code!r} is no stock code")
+        return await self._append(who, FlattenOrdered(who=who, reason=reason, code=Symbol(code)))
+
+    async def _append(self, who: str, *events: Event) -> Seq:
+        """Record what was ordered; return the seq of the last of it."""
+        recorded = await asyncio.wrap_future(self._journal.append(STREAM, list(events), by=who))
+        return recorded[-1].seq
 
     async def _stream(self, after: Seq, follow: bool, writer: asyncio.StreamWriter) -> None:
         while True:

@@ -41,9 +41,3 @@ def test_status_asks_the_account_that_runs(tmp_path):
         assert one_account(tmp_path, None, "status", running=True).name == PAPER
     finally:
         lock.release()
-
-
-def test_a_real_account_only_watches(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("KIS_ACCOUNT", "12345678-01")
-    assert main(["run", "--profile", "live", "--data", str(tmp_path), "--set", "broker.orders=true"]) == 2
-    assert "broker.orders is on for a real account" in capsys.readouterr().err

@@ -13,9 +13,11 @@ def test_every_profile_loads(profile: str) -> None:
     assert load(profile, environ={}).settings.profile == profile
 
 
-def test_only_the_demo_profile_places_orders() -> None:
-    allowed = {profile: load(profile, environ={}).settings.broker.orders for profile in ("demo", "paper", "live")}
-    assert allowed == {"demo": True, "paper": True, "live": False}
+def test_every_profile_places_orders_and_only_the_real_account_is_live() -> None:
+    """What `kquant arm` guards is `exchange = "live"`: no other profile may name it."""
+    brokers = {profile: load(profile, environ={}).settings.broker for profile in ("demo", "paper", "live")}
+    assert {profile: broker.orders for profile, broker in brokers.items()} == dict.fromkeys(brokers, True)
+    assert [profile for profile, broker in brokers.items() if broker.exchange == "live"] == ["live"]
 
 
 def test_an_unknown_key_is_refused_by_name_with_the_nearest_known_one(tmp_path: Path) -> None:

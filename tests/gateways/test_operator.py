@@ -11,7 +11,8 @@ from typing import Any, Self
 import pytest
 
 from kquant.events.day import AlertRaised, HaltOrdered, ResumeOrdered
-from kquant.gateways.lastgate import HaltFlag
+from kquant.gateways.clock import SteppedClock
+from kquant.gateways.lastgate import HaltFlag, LastGate
 from kquant.gateways.operator import INSTANCE, NoInstance, OperatorGateway, ask, ask_stream, decode_row
 from kquant.journal.memory import MemoryJournal
 from kquant.values import Micros
@@ -22,7 +23,9 @@ class Room:
         self.folder = folder
         self.journal = journal or MemoryJournal(lambda: Micros(1))
         self.halt = HaltFlag(folder)
-        self.gateway = OperatorGateway(self.journal, folder, folder / "2026-11-20", self.halt, lambda: {"line": "well"})
+        gate = LastGate(self.halt, None, SteppedClock(Micros(1)))
+        day = folder / "2026-11-20"
+        self.gateway = OperatorGateway(self.journal, folder, day, gate, lambda: {"line": "well"}, pytest.fail)
 
     async def __aenter__(self) -> Self:
         await self.gateway.start()

@@ -1,0 +1,249 @@
+"""The operator's commands: halt, resume, flatten, status. 매수 중지, 매수 재개, 전량 청산, 상태."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from kquant.cli import codes
+from kquant.cli.days import DayError, account_folders, is_running, one_account
+from kquant.cli.instance import Refused, ask_now, order
+from kquant.cli.limits import armed_words
+from kquant.cli.shell import Account, ConfigFile, Data, Json, app, data_folder, print_json
+from kquant.events.base import Recorded
+from kquant.events.orders import ExitPostponed, OrderIntended
+from kquant.gateways.lastgate import HaltFlag
+from kquant.gateways.operator import NoInstance, ask, ask_stream, decode_row
+from kquant.values import KquantError, Symbol, kst_clock
+from kquant.views.portfolio import PositionLine, portfolio_view
+from kquant.views.words import columns, won
+
+CODE = re.compile(r"[0-9A-Z]{6}")
+ALL_WORDS = frozenset({"sell all", "전량청산", "전량 청산"})
+FOLLOW_SECONDS = 3
+
+
+class CannotSell(KquantError):
+    """Nothing is sold, and why."""
+
+
+@app.command
+def halt(
+    *,
+    reason: str = "ordered by hand",
+    account: Account = None,
+    data: Data = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> int:
+    """Stop new entries within a second, with or without a running program; exits keep working. 매수 중지.
+
+    Every account of the data folder is halted, unless one is named.
+    """
+    recorded = None
+    folders = account_folders(data_folder(data, config), account)
+    for folder in folders:
+        try:
+            HaltFlag(folder).write(reason)
+        except OSError as error:
+            raise DayError(f"cannot write to {folder}: {error.strerror or error}") from None
+    running = [folder for folder in folders if is_running(folder)]
+    for folder in running:
+        try:
+            recorded = int(order(folder, "halt", reason=reason)["seq"])
+        except Refused:
+            raise
+        except NoInstance:
+            continue  # the file is there, and the last gate looks at it
+    what = "the running instance has recorded it"
+    if recorded is None:
+        what = "the running instance has not recorded it yet, its last gate sees the file"
+    if not running:
+        what = "by file, no instance is running there"
+    return _said(f"halted {', '.join(map(str, folders))}: {what}", halted=True, recorded=recorded, json=json)
+
+
+@app.command
+def resume(
+    *,
+    reason: str = "ordered by hand",
+    account: Account = None,
+    data: Data = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> int:
+    """Allow new entries again, for one account. 매수 재개."""
+    folder = one_account(data_folder(data, config), account, "resume")
+    recorded = int(order(folder, "resume", reason=reason)["seq"]) if is_running(folder) else None
+    if recorded is None:
+        try:
+            HaltFlag(folder).clear()
+        except OSError as error:
+            raise DayError(f"cannot write to {folder}: {error.strerror or error}") from None
+    text = (
+        "resumed; the running instance has recorded it"
+        if recorded
+        else "the halt file is removed; no instance is running. A day that has the halt on record stays halted until "
+        "`kquant resume` reaches the run that goes on with it"
+    )
+    return _said(text, halted=False, recorded=recorded, json=json)
+
+
+def _said(text: str, *, halted: bool, recorded: int | None, json: bool) -> int:
+    if json:
+        print_json({"halted": halted, "recorded": recorded})
+    else:
+        sys.stdout.write(text + "\n")
+    return codes.OK
+
+
+@app.command
+def status(*, account: Account = None, data: Data = None, config: ConfigFile = None, json: Json = False) -> int:
+    """Show what the running instance is doing. 상태."""
+    folder = one_account(data_folder(data, config), account, "status", running=True)
+    answer = ask_now(folder, "status")
+    if json:
+        print_json(answer)
+        return codes.OK
+    halted = f"  HALTED, no new buys ({answer['halted']}): kquant resume" if answer.get("halted") else ""
+    sys.stdout.write(f"{answer['clock']} KST  {answer['line']}{halted}\n")
+    if answer.get("live"):
+        text = f"실전 · REAL MONEY  {answer['account']}  {armed_words(answer['live'])}"
+        Console().print(text, style="bold red", highlight=False, soft_wrap=True)
+    return codes.OK
+
+
+@app.command
+def flatten(
+    code: str | None = None,
+    /,
+    *,
+    reason: str = "ordered by hand",
+    yes: Annotated[bool, Parameter(negative="")] = False,
+    account: Account = None,
+    data: Data = None,
+    config: ConfigFile = None,
+    json: Json = False,
+) -> int:
+    """Sell one holding, or everything, at the market, under the rules of every exit. 전량 청산.
+
+    Everything also halts entries until `kquant resume`. What cannot trade now is sold as soon as it can.
+
+    Parameters
+    ----------
+    code
+        The stock; without it everything is sold.
+    reason
+        What the log shall say.
+    yes
+        Sell without asking; for scripts.
+    account
+        12345678-01.
+    data
+        Folder the days are kept in.
+    config
+        Your settings file (TOML).
+    json
+        Print what was ordered as JSON.
+
+    """
+    folder = one_account(data_folder(data, config), account, "flatten", running=True)
+    if code is not None and CODE.fullmatch(code) is None:
+        raise CannotSell(f"{code!r} is no stock code: write six characters such as 005930")
+    shown = ask_now(folder, "status")
+    held = portfolio_view(_facts(folder)).positions
+    lines = [line for line in held if code in {None, line.code}]
+    _sellable(shown, lines, held, code)
+    _confirmed(lines, code, yes=yes)
+    fields = {} if code is None else {"code": code}
+    seq = int(order(folder, "flatten", reason=reason, **fields)["seq"])
+    follows = asyncio.run(_what_follows(folder, seq, {line.code for line in lines}))
+    if json:
+        print_json(
+            {"recorded": seq, "codes": [line.code for line in lines], "halted": code is None, "follows": follows}
+        )
+        return codes.OK
+    also = "; entries are halted until `kquant resume`" if code is None else ""
+    sys.stdout.write(f"ordered out at seq {seq}{also}\n")
+    for line in lines:
+        sys.stdout.write(f"  {line.code} {line.name}: {follows.get(line.code, 'not sold yet, see `kquant events`')}\n")
+    return codes.OK
+
+
+def _facts(folder: Path) -> list[Recorded]:
+    return [decode_row(row) for row in asyncio.run(ask(folder, "events", after=0, follow=False))]
+
+
+def _sellable(
+    shown: dict[str, Any], lines: Sequence[PositionLine], held: Sequence[PositionLine], code: str | None
+) -> None:
+    """Refuse what would sell nothing now. Raises CannotSell."""
+    if not lines:
+        known = ", ".join(f"{line.code} {line.name}" for line in held)
+        raise CannotSell(
+            f"{code} is not held: there is {known}" if known else "nothing is held: there is nothing to sell"
+        )
+    if not shown["session_open"]:
+        raise CannotSell(f"the session is closed ({shown['clock']} KST): nothing can be sold now")
+    live = shown.get("live")
+    if live is not None and not (live["armed"] and live["orders"]):
+        raise CannotSell(f"real orders may not leave: {armed_words(live)}")
+
+
+def _confirmed(lines: Sequence[PositionLine], code: str | None, *, yes: bool) -> None:
+    """Show what would be sold and have it confirmed. Raises CannotSell."""
+    console = Console(stderr=True)
+    rows: list[tuple[str, ...]] = [
+        (line.code, line.name, f"{line.qty:,}", _price(line), won(line.value_krw)) for line in lines
+    ]
+    total = won(sum(line.value_krw for line in lines))
+    if len(rows) > 1:
+        rows.append(("", "합계 · in all", "", "", total))
+    head = ("code", "종목", "수량 · shares", "현재가 · last", "평가금액 · value")
+    for text in columns(head, rows, right=(2, 3, 4)):
+        console.print(text, highlight=False, soft_wrap=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CannotSell("nobody is there to confirm: give --yes")
+    everything = "모두 시장가로 팔고 매수를 멈춥니다.  Everything is sold at the market, and entries are halted."
+    one = f"{code} 전량을 시장가로 팝니다.  All of {code} is sold at the market."
+    asked = "`sell all` 또는 `전량청산`을 입력  type `sell all`: " if code is None else f"type {code}: "
+    console.print(everything if code is None else one, highlight=False, soft_wrap=True)
+    try:
+        typed = console.input(asked).strip()
+    except (EOFError, KeyboardInterrupt):
+        raise CannotSell("stopped: nothing is sold") from None
+    if typed != code and not (code is None and typed.lower() in ALL_WORDS):
+        raise CannotSell(f"{typed!r} was typed: nothing is sold")
+
+
+def _price(line: PositionLine) -> str:
+    return "unknown" if line.mark is None else won(line.mark)
+
+
+async def _what_follows(folder: Path, seq: int, waited: set[Symbol]) -> dict[str, str]:
+    """Return what becomes of each stock in the first seconds: the order that leaves, or what it waits for."""
+    found: dict[str, str] = {}
+    try:
+        async with asyncio.timeout(FOLLOW_SECONDS):
+            async for row in ask_stream(folder, "events", after=seq, follow=True):
+                match decode_row(row).event:
+                    case OrderIntended(code=code, side="sell", qty=qty, intent=intent) if code in waited:
+                        found[code] = f"{qty:,} shares at the market, intent {intent}"
+                    case ExitPostponed(code=code, rule=rule, until=until) if code in waited:
+                        found[code] = f"waits ({rule}), looked at again at {kst_clock(until)}"
+                    case _:
+                        continue
+                if waited <= found.keys():
+                    break
+    except (TimeoutError, NoInstance, OSError):
+        return found
+    return found
