@@ -15,9 +15,10 @@ test: setup
 fuzz: setup
 	KQUANT_FUZZ=full $(BIN)/python -m pytest tests/fuzz
 
-# SEEDS whole days, each with a bit of everything that can go wrong; FROM the first seed.
+# SEEDS whole days of a small market, of the demo's and of the recorded one, each with a bit of everything that can go
+# wrong; FROM the first seed.
 rough: setup
-	ROUGH_DAYS=$(or $(SEEDS),10) ROUGH_FROM=$(or $(FROM),1) $(BIN)/python -m pytest tests/faults/test_rough.py -n 2
+	ROUGH_DAYS=$(or $(SEEDS),10) ROUGH_FROM=$(or $(FROM),1) $(BIN)/python -m pytest tests/faults/test_rough.py tests/e2e/test_rough_days.py -n 2
 
 # KILLS processes killed at marked points of small days (tests/soak); go on with the same command, begin anew without data/soak.
 soak: setup

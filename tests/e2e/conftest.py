@@ -1,5 +1,6 @@
 """Runs that several tests share. One whole demo day is traded once; everything else plays a small afternoon."""
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from kquant.events.base import Recorded
 
-from .world import AFTERNOON, Books, books_of, facts_of, folder_of, kquant
+from .world import AFTERNOON, REAL_DAY, SHARED, Books, books_of, facts_of, folder_of, kquant
 
 
 @dataclass
@@ -48,3 +49,17 @@ def demo(tmp_path_factory) -> Traded:
 def afternoon(tmp_path_factory) -> Traded:
     """A small afternoon, traded by the command."""
     return _traded(tmp_path_factory.mktemp("afternoon") / "data", *AFTERNOON)
+
+
+@pytest.fixture(scope="session")
+def market(tmp_path_factory) -> tuple[Path, str]:
+    """The recorded day, imported once, and what the import said."""
+    if not (SHARED / f"day-{REAL_DAY}").is_dir():
+        reason = f"the recorded day is not here: set KQUANT_SHARED_DATA to the folder that holds day-{REAL_DAY}"
+        if os.environ.get("KQUANT_REQUIRE_SHARED_DATA") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    out = tmp_path_factory.mktemp("market") / "day"
+    done = kquant("market", "import", "--krx", SHARED, "--day", REAL_DAY, "--out", out, "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout

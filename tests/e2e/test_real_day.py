@@ -1,6 +1,5 @@
 """The recorded day of 2026-01-15, imported and traded once by the commands; skipped where its data is not present."""
 
-import os
 import re
 import shutil
 from collections import Counter
@@ -19,12 +18,11 @@ from kquant.journal import read_day
 from kquant.values import kst_clock
 
 from .conftest import Traded
-from .world import ACCOUNT, ROOT, kquant, of
+from .world import ACCOUNT, kquant, of
+from .world import REAL_DAY as DAY
 
 pytestmark = pytest.mark.timeout(400)
 
-DAY = "2026-01-15"
-SHARED = Path(os.environ.get("KQUANT_SHARED_DATA") or ROOT.parent / "shared" / "data")
 LIQUIDATION = {"150840", "010600", "057880"}
 """Stocks in liquidation trading that day: no price limits, and one of them lost 98 %."""
 
@@ -36,20 +34,6 @@ class RealDay(Traded):
     @property
     def folder(self) -> Path:
         return self.data / ACCOUNT / DAY
-
-
-@pytest.fixture(scope="module")
-def market(tmp_path_factory) -> tuple[Path, str]:
-    """The imported day, and what the import said."""
-    if not (SHARED / f"day-{DAY}").is_dir():
-        reason = f"the recorded day is not here: set KQUANT_SHARED_DATA to the folder that holds day-{DAY}"
-        if os.environ.get("KQUANT_REQUIRE_SHARED_DATA") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    out = tmp_path_factory.mktemp("market") / "day"
-    done = kquant("market", "import", "--krx", SHARED, "--day", DAY, "--out", out, "--seed", "1")
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,9 @@ from kquant.journal import read_day
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "50001234-01"
 DAY = "2026-11-20"
+REAL_DAY = "2026-01-15"
+SHARED = Path(os.environ.get("KQUANT_SHARED_DATA") or ROOT.parent / "shared" / "data")
+"""The folder that holds the recorded day."""
 
 AFTERNOON = (
     *("--set", "demo.stocks=300", "--set", "demo.start=14:25"),
@@ -27,8 +30,8 @@ AFTERNOON = (
 """A small market whose day begins in the afternoon: analysis, scans, pipeline runs, orders and the close in an hour."""
 
 
-def folder_of(data: Path) -> Path:
-    return data / ACCOUNT / DAY
+def folder_of(data: Path, day: str = DAY) -> Path:
+    return data / ACCOUNT / day
 
 
 def environment() -> dict[str, str]:
@@ -118,9 +121,9 @@ class Books:
         return {str(order["no"]): order for order in self.orders if order.get("request", "new") == "new"}
 
 
-def books_of(data: Path) -> Books:
+def books_of(data: Path, day: str = DAY) -> Books:
     """Read a copy of the ledger, so that the exchange's file and its log stay as they are."""
-    source = folder_of(data) / "exchange"
+    source = folder_of(data, day) / "exchange"
     copy = data / "ledger-copy"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from kquant.events.base import Recorded
 from kquant.events.day import DayClosed, RunStarted
 from kquant.events.orders import OrderIntended
 from kquant.journal import read_day
-from tests.e2e.world import ROOT, books_of, environment, folder_of
+from tests.e2e.world import DAY, ROOT, books_of, environment, folder_of
 
 from . import checks
 from .door import Post, posts_of
@@ -37,8 +37,9 @@ LAST_HOUR = {
     "exits.stop_loss_bp": "60",
 }
 """A market of 60 stocks in its last hour, with some forty orders."""
-RUN_SECONDS = 240
-MOST_STARTS = 80
+RUN_SECONDS = 900
+MOST_KILLS = 40
+"""Of one day: the next ones are kept for another market."""
 
 
 @dataclass
@@ -54,15 +55,25 @@ class Day:
     wrong: list[str] = field(default_factory=list)
 
 
-class Killed:
-    """Plays one day in *folder* and kills it as *plan* says. changes: settings beside those of the last hour."""
+def settings(values: Mapping[str, str]) -> list[str]:
+    """Return settings (section.key and value) as options of a run."""
+    return [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
 
-    def __init__(self, folder: Path, seed: int, changes: dict[str, str] | None = None) -> None:
+
+def last_hour(seed: int, changes: Mapping[str, str] | None = None) -> list[str]:
+    """Return the options of a small day. changes: further settings."""
+    return settings({**LAST_HOUR, "demo.seed": str(20_261_120 + seed), **(changes or {})})
+
+
+class Killed:
+    """Plays one day in *folder*, process after process, and looks at what it left. options: of the run."""
+
+    def __init__(self, folder: Path, seed: int, options: Sequence[str], date: str = DAY) -> None:
         self.data = folder / "data"
         self.note, self.posts_file = folder / "note", folder / "posts"
         self.day = Day(seed)
-        sets = {**LAST_HOUR, "demo.seed": str(20_261_120 + seed), **(changes or {})}
-        self._arguments = [part for name, value in sets.items() for part in ("--set", f"{name}={value}")]
+        self._date = date
+        self._options = options
         self.facts: Sequence[Recorded] = []
 
     @property
@@ -77,7 +88,7 @@ class Killed:
         run = subprocess.Popen(
             [
                 *(sys.executable, "-m", "tests.soak.victim", msgspec.json.encode(sentence).decode(), "--"),
-                *("run", "--data", str(self.data), *self._arguments),
+                *("run", "--data", str(self.data), *self._options),
             ],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -110,16 +121,20 @@ class Killed:
             durable = death.seq <= len(self.facts)
             if death.seq and durable != (death.kill.phase == "after"):
                 self.day.wrong.append(f"start {self.day.starts}: seq {death.seq} durable {durable} at {death.kill}")
-            return False
+            return self._sealed()
         if code == -signal.SIGKILL and outside:
             self.day.deaths.append(WALL)
-            return False
+            return self._sealed()
         if code != 0:
             self.day.wrong.append(f"start {self.day.starts}: the run ended with {code}: {err[-2_000:]}")
         return True
 
+    def _sealed(self) -> bool:
+        """Tell whether the day is over, killed or not: the same command would begin it a second time."""
+        return bool(self.facts) and isinstance(self.facts[-1].event, DayClosed)
+
     def _read(self) -> Sequence[Recorded]:
-        folder = folder_of(self.data)
+        folder = folder_of(self.data, self._date)
         if not (folder / "journal.sqlite").exists():
             return []
         # The exchange of a killed run ends by itself; the journal has no reader but us.
@@ -129,17 +144,17 @@ class Killed:
         """Look at everything the day left."""
         day, facts, posts = self.day, self.facts, self.posts
         day.events, day.intents, day.posts = len(facts), checks.count(facts, OrderIntended), len(posts)
-        began = [one for one in day.deaths if one != WALL]
-        if not len(began) < checks.count(facts, RunStarted) <= day.starts:
+        began = [one for one in day.deaths if not one.startswith((WALL, ANYWHERE))]
+        if not len(began) <= checks.count(facts, RunStarted) <= day.starts:
             day.wrong.append(f"{day.starts} starts, {checks.count(facts, RunStarted)} in the log")
-        if not facts or not isinstance(facts[-1].event, DayClosed):
+        if not self._sealed():
             day.wrong.append("the day is not sealed")
             return day
         day.wrong += checks.check_posts(facts, posts)
         day.wrong += checks.check_outcomes(facts)
-        day.wrong += checks.check_books(facts, books_of(self.data))
+        day.wrong += checks.check_books(facts, books_of(self.data, self._date))
         day.wrong += checks.check_reconciled(facts)
-        day.wrong += checks.check_log(folder_of(self.data), facts)
+        day.wrong += checks.check_log(folder_of(self.data, self._date), facts)
         return day
 
 
@@ -176,11 +191,15 @@ def play(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     rng = random.Random(f"soak {seed}")
-    day = Killed(folder, seed, {"risk.unfilled": rng.choice(("cancel", "replace")), "risk.resting_seconds": "5"})
+    changes = {"risk.unfilled": rng.choice(("cancel", "replace")), "risk.resting_seconds": "5"}
+    day = Killed(folder, seed, last_hour(seed, changes))
     began = time.monotonic()
-    while day.day.starts < MOST_STARTS and not day.day.wrong:
-        kills, alive = draw(rng, killed) if len(day.day.deaths) < left else ([], None)
-        if day.start(kills, alive):
+    over = False
+    while not over and not day.day.wrong:
+        had = len(day.day.deaths)
+        kills, alive = draw(rng, killed) if had < min(left, MOST_KILLS) else ([], None)
+        over = day.start(kills, alive)
+        if len(day.day.deaths) == had:
             break
         killed[day.day.deaths[-1]] += 1
         say(f"  {time.monotonic() - began:5.0f} s  {day.day.deaths[-1]}")

@@ -13,7 +13,7 @@ from kquant.values import IntentId, Krw, Micros, Seq, Shares, Symbol
 
 from . import checks
 from .__main__ import ENOUGH, done_days, summary
-from .days import Day, Killed, draw
+from .days import Day, Killed, draw, last_hour
 from .door import Post
 from .points import BY_NAME, DOOR_POINTS, REQUIRED, Kill
 
@@ -30,7 +30,7 @@ SAMPLE = (
 
 
 def test_a_day_killed_between_decision_and_fill_loses_nothing_and_posts_nothing_twice_d12(tmp_path):
-    killed = Killed(tmp_path, 1)
+    killed = Killed(tmp_path, 1, last_hour(1))
     for kill in SAMPLE:
         assert not killed.start([kill]), killed.day
     assert killed.start([]), killed.day
