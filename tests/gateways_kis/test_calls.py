@@ -237,7 +237,7 @@ async def test_orders_live_the_same_life_on_both_services(tmp_path, environment)
         assert len(placed) > SERVICES["paper"].execution_rows
         assert [row.order_no for row in await trading.executions("20261120")] == placed
         assert {row.order_no for row in await trading.open_orders()} == set(placed)
-        await trading.cancel(placed[0], branch, timeout_seconds=5, gate=lambda: None)
+        await trading.cancel(placed[0], branch, "limit", timeout_seconds=5, gate=lambda: None)
         up = Krw(one.lower + (1 if one.lower < 2000 else 100) * 10)
         changed = await trading.replace(placed[1], branch, "limit", up, timeout_seconds=5, gate=lambda: None)
         number = changed.body["output"]["ODNO"].lstrip("0")

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from kquant.events.base import name_of
-from kquant.events.orders import CancelWanted, OrderIntended, OrderSendStarted
+from kquant.events.orders import CancelWanted, OrderBound, OrderIntended, OrderSendStarted
 from kquant.gateways.clock import SteppedClock
 from kquant.gateways.kis.rest.client import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable
 from kquant.gateways.kis.rest.orders import OrderGateway
@@ -23,14 +23,20 @@ class FakeCalls:
         self.result = result
         self.posts = 0
         self.durable_before_post = True
+        self.sent = []
 
     has_after_market = True
 
     async def place(self, code, side, kind, qty, price, *, timeout_seconds, gate, after_market):
         return self._post(gate, "order.send_started")
 
-    async def cancel(self, order_no, branch, *, timeout_seconds, gate):
+    async def cancel(self, order_no, branch, kind, *, timeout_seconds, gate, after_market):
+        self.sent.append(("cancel", order_no, branch, kind, after_market))
         return self._post(gate, None)
+
+    async def replace(self, order_no, branch, kind, price, *, timeout_seconds, gate, after_market):
+        self.sent.append(("replace", order_no, branch, kind, price, after_market))
+        return self._post(gate, "order.send_started")
 
     def _post(self, gate, needed):
         if isinstance(self.result, KisNotSent):
@@ -75,16 +81,20 @@ class Desk:
             on_fatal=pytest.fail,
         )
 
-    def intend(self, side="buy", valid_until=OPEN + 5, intent=1):
+    def intend(self, side="buy", valid_until=OPEN + 5, intent=1, replaces=None):
         event = OrderIntended(
             intent=intent, code="005930", name="x", side=side, qty=10, kind="limit", price=71000, reason="signal",
-            decision=1, reserved_krw=0, valid_until=valid_until,
+            decision=1, reserved_krw=0, valid_until=valid_until, replaces=replaces,
         )  # fmt: skip
         return self.journal.append("orders", [event], by="orders").result()[0].seq
 
-    def want_cancel(self, valid_until=OPEN + 5):
-        event = CancelWanted(intent=1, order_no="117057", branch="06010", valid_until=valid_until)
+    def want_cancel(self, valid_until=OPEN + 5, kind="limit"):
+        event = CancelWanted(intent=1, order_no="117057", branch="06010", valid_until=valid_until, kind=kind)
         return self.journal.append("orders", [event], by="orders").result()[0].seq
+
+    def bind(self, intent=1):
+        event = OrderBound(intent=intent, order_no="116000", branch="06010")
+        self.journal.append("orders", [event], by="orders").result()
 
     async def settle(self):
         async with asyncio.timeout(10):
@@ -190,3 +200,81 @@ async def test_a_cancel_has_one_outcome(result, valid_until, outcome, posts):
     await desk.settle()
     assert [name_of(fact.event) for fact in desk.outcomes()] == [outcome]
     assert desk.calls.posts == posts
+
+
+@pytest.mark.parametrize("kind", ["limit", "market"])
+async def test_a_cancel_names_the_orders_own_type(kind):
+    """kis-protocol 4.6, 4.9"""
+    desk = Desk()
+    await desk.gateway.start()
+    desk.want_cancel(kind=kind)
+    await desk.settle()
+    assert desk.calls.sent == [("cancel", "117057", "06010", kind, False)]
+
+
+async def replace(desk, *, bound=True, before_start=False):
+    if bound and before_start:
+        desk.bind(1)
+    await desk.gateway.start()
+    if bound and not before_start:
+        desk.bind(1)
+    desk.intend(intent=2, replaces=1)
+    await desk.settle()
+    return [name_of(fact.event) for fact in desk.outcomes()]
+
+
+@pytest.mark.parametrize("before_start", [False, True])
+async def test_a_replacement_changes_the_order_that_was_bound_and_is_posted_once(before_start):
+    """kis-protocol 4.6: order-rvsecncl 01 with the original's number; the answer has a new one."""
+    desk = Desk()
+    assert await replace(desk, before_start=before_start) == ["order.send_started", "order.accepted"]
+    assert desk.calls.sent == [("replace", "116000", "06010", "limit", 71_000, False)]
+    assert (desk.calls.posts, desk.calls.durable_before_post) == (1, True)
+    accepted = desk.outcomes()[-1].event
+    assert (accepted.intent, accepted.order_no) == (2, "117057")
+
+
+async def test_a_replacement_of_an_order_without_a_number_never_leaves():
+    desk = Desk()
+    assert await replace(desk, bound=False) == ["order.blocked"]
+    assert (desk.outcomes()[0].event.why, desk.calls.posts) == ("no order to replace", 0)
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome"),
+    [
+        (KisRefused("APBK0400", "filled already", 200), "order.refused"),
+        (KisRefused("40330000", "nothing left to change", 200), "order.refused"),
+        (KisRefused("40320000", "no such order", 200), "order.refused"),
+        (KisRefused("ABCD9999", "never seen", 200), "order.unknown"),
+        (KisUnreachable("reset"), "order.unknown"),
+        (KisUnreadable("html"), "order.unknown"),
+        (TimeoutError(), "order.unknown"),
+    ],
+)
+async def test_what_is_not_provably_refused_leaves_a_replacement_unknown(result, outcome):
+    desk = Desk(result)
+    assert await replace(desk) == ["order.send_started", outcome]
+    assert desk.calls.posts == 1
+
+
+async def test_a_new_order_is_not_taken_for_refused_by_a_code_of_changes():
+    desk = Desk(KisRefused("40330000", "nothing left to change", 200))
+    assert await place(desk) == ["order.send_started", "order.unknown"]
+
+
+async def test_a_halt_stops_a_replacement_of_a_buy_and_lets_its_cancel_pass():
+    desk = Desk(halted=True)
+    assert await replace(desk) == ["order.blocked"]
+    assert desk.outcomes()[0].event.why == "halted"
+
+
+async def test_a_restart_never_sends_a_replacement_again():
+    desk = Desk()
+    desk.bind(1)
+    begun = desk.intend(intent=2, replaces=1)
+    desk.journal.append("broker", [OrderSendStarted(intent=2)], by="x", caused_by=begun).result()
+    await desk.gateway.start()
+    await desk.settle()
+    assert [name_of(fact.event) for fact in desk.outcomes()] == ["order.send_started", "order.unknown"]
+    assert desk.calls.posts == 0

@@ -94,7 +94,11 @@ class Draft:
             self.alert(f"order {order.order_no} of {order.code} is still open after {order.cancels} cancels")
             return
         until = Micros(self.at + self.settings.risk.order_valid_seconds * SECOND_US)
-        self.emit(CancelWanted(intent=order.intent, order_no=order.order_no, branch=order.branch, valid_until=until))
+        self.emit(
+            CancelWanted(
+                intent=order.intent, order_no=order.order_no, branch=order.branch, valid_until=until, kind=order.kind
+            )
+        )
         again = min(self.settings.risk.resting_seconds << order.cancels, 300)
         self.wake(f"rest.{order.intent}", self.at + again * SECOND_US)
 

@@ -17,6 +17,7 @@ from kquant.events.orders import (
     CancelWanted,
     OrderAccepted,
     OrderBlocked,
+    OrderBound,
     OrderExpired,
     OrderIntended,
     OrderRefused,
@@ -43,6 +44,8 @@ PROVEN_REFUSALS = frozenset(
     }
 )  # fmt: skip
 """Refusals after which nothing was placed. Any other answer than acceptance leaves the order unknown."""
+PROVEN_UNCHANGED = PROVEN_REFUSALS | {"40320000", "40330000"}
+"""Those of a replacement; the paper service has two more: no such order, and nothing left of it to change."""
 
 HTTP_OK = 200
 OPEN_EARLY_US = 30 * 60 * 1_000_000
@@ -89,6 +92,8 @@ class OrderGateway(FollowingGateway):
         self._allowed = allowed
         self._followed = follow
         self._timeout_seconds = timeout_seconds
+        self._numbers: dict[IntentId, tuple[str, str]] = {}
+        """Order number and branch by intent, as `orders` bound them: a replacement names the order it changes."""
 
     def fold(self, facts: list[Recorded]) -> None:
         """End what the last process left open: never sent is expired, send begun is unknown. Nothing is sent again."""
@@ -113,6 +118,8 @@ class OrderGateway(FollowingGateway):
                     cancels[fact.seq] = fact.event
                 case CancelAccepted() | CancelRefused() | CancelUnknown():
                     cancels.pop(fact.caused_by or Seq(0), None)
+                case OrderBound():
+                    self._bound(fact.event)
                 case _:
                     pass
         for intent, seq in intents.items():
@@ -130,8 +137,13 @@ class OrderGateway(FollowingGateway):
                 self.spawn(self._place(fact.seq, fact.event))
             case CancelWanted():
                 self.spawn(self._cancel(fact.seq, fact.event))
+            case OrderBound():
+                self._bound(fact.event)
             case _:
                 pass
+
+    def _bound(self, event: OrderBound) -> None:
+        self._numbers[event.intent] = (event.order_no, event.branch)
 
     async def _place(self, seq: Seq, intent: OrderIntended) -> None:
         stopped = self._last_gate(intent)
@@ -152,6 +164,8 @@ class OrderGateway(FollowingGateway):
             return OrderBlocked(intent=intent.intent, why="halted")
         if not self._takes_orders(now, intent.kind):
             return OrderBlocked(intent=intent.intent, why="session")
+        if intent.replaces is not None and intent.replaces not in self._numbers:
+            return OrderBlocked(intent=intent.intent, why="no order to replace")
         return OrderExpired(intent=intent.intent) if now > intent.valid_until else None
 
     def _takes_orders(self, now: Micros, kind: OrderKind) -> bool:
@@ -183,23 +197,14 @@ class OrderGateway(FollowingGateway):
 
         try:
             async with asyncio.timeout(self._timeout_seconds + 1):
-                answer = await self._calls.place(
-                    intent.code,
-                    intent.side,
-                    intent.kind,
-                    intent.qty,
-                    intent.price,
-                    timeout_seconds=self._timeout_seconds,
-                    gate=gate,
-                    after_market=after_market,
-                )
+                answer = await self._send(intent, gate, after_market=after_market)
             order_no, branch, time = _placed(answer)
         except _Stopped as stopped:
             return stopped.outcome
         except KisNotSent as error:
             return OrderRefused(intent=number, message_code="NOT_SENT", message=str(error))
         except KisRefused as error:
-            if error.code in PROVEN_REFUSALS:
+            if error.code in (PROVEN_REFUSALS if intent.replaces is None else PROVEN_UNCHANGED):
                 return OrderRefused(intent=number, message_code=error.code, message=error.message)
             return OrderUnknown(intent=number, why=f"HTTP {error.status} {error.code} {error.message}".strip())
         except (KisUnreachable, KisUnreadable, TimeoutError) as error:
@@ -208,11 +213,26 @@ class OrderGateway(FollowingGateway):
             return OrderUnknown(intent=number, why=str(error) or "no answer in time")
         return OrderAccepted(intent=number, order_no=order_no, branch=branch, time=time)
 
+    async def _send(self, intent: OrderIntended, gate: Callable[[], None], *, after_market: bool) -> Answer:
+        """Return the broker's answer to a new order, or to one that takes over all that is left of another."""
+        seconds = self._timeout_seconds
+        if intent.replaces is None:
+            return await self._calls.place(
+                intent.code, intent.side, intent.kind, intent.qty, intent.price,
+                timeout_seconds=seconds, gate=gate, after_market=after_market,
+            )  # fmt: skip
+        order_no, branch = self._numbers[intent.replaces]
+        return await self._calls.replace(
+            order_no, branch, intent.kind, intent.price, timeout_seconds=seconds, gate=gate, after_market=after_market
+        )
+
     async def _cancel(self, seq: Seq, wanted: CancelWanted) -> None:
         await self.append(await self._post_cancel(wanted), seq)
 
     async def _post_cancel(self, wanted: CancelWanted) -> Event:
         number = wanted.intent
+        # Orders do not carry over from session to session (kis-protocol 5.1): it is of the one under way.
+        after_market = self._in_after_market() and wanted.kind == "limit"
 
         def gate() -> None:
             if not self._allowed:
@@ -223,7 +243,12 @@ class OrderGateway(FollowingGateway):
         try:
             async with asyncio.timeout(self._timeout_seconds + 1):
                 answer = await self._calls.cancel(
-                    wanted.order_no, wanted.branch, timeout_seconds=self._timeout_seconds, gate=gate
+                    wanted.order_no,
+                    wanted.branch,
+                    wanted.kind,
+                    timeout_seconds=self._timeout_seconds,
+                    gate=gate,
+                    after_market=after_market,
                 )
             order_no, _, _ = _placed(answer)
         except _Stopped as stopped:

@@ -198,9 +198,24 @@ class TradingCalls:
         }
         return await self._client.post_once(ORDER[side], body, lane=ORDERS, timeout_seconds=timeout_seconds, gate=gate)
 
-    async def cancel(self, order_no: str, branch: str, *, timeout_seconds: int, gate: Callable[[], None]) -> Answer:
-        """Cancel what is left of an order: one POST, if *gate* lets it."""
-        change = {"ORD_DVSN": "00", "RVSE_CNCL_DVSN_CD": "02", "ORD_QTY": "0", "ORD_UNPR": "0", "QTY_ALL_ORD_YN": "Y"}
+    async def cancel(
+        self,
+        order_no: str,
+        branch: str,
+        kind: OrderKind,
+        *,
+        timeout_seconds: int,
+        gate: Callable[[], None],
+        after_market: bool = False,
+    ) -> Answer:
+        """Cancel what is left of an order, named with its own type: one POST, if *gate* lets it."""
+        change = {
+            "ORD_DVSN": _division(kind, after_market=after_market),
+            "RVSE_CNCL_DVSN_CD": "02",
+            "ORD_QTY": "0",
+            "ORD_UNPR": "0",
+            "QTY_ALL_ORD_YN": "Y",
+        }
         return await self._change(order_no, branch, change, timeout_seconds, gate)
 
     async def replace(
