@@ -97,8 +97,8 @@ def disarm(
     elif not had:
         sys.stdout.write(f"nothing was armed in {', '.join(map(str, folders))}\n")
     else:
-        rest = "positions stay as they are: nothing is sold either until `kquant arm`"
-        sys.stdout.write(f"disarmed {', '.join(map(str, had))}: no real order leaves; {rest}\n")
+        rest = "What left before may still fill, working buys are cancelled; nothing more is sold either until `kquant arm`"
+        sys.stdout.write(f"disarmed {', '.join(map(str, had))}: no real order leaves. {rest}\n")
     return codes.OK
 
 

@@ -58,6 +58,19 @@ LABELS: dict[str, tuple[str, Unit]] = {
 }
 """Every setting of risk and exits, in the order a person asks about them: (what it bounds, its unit)."""
 
+BRIEF = frozenset(
+    {
+        *(key for key, (_, unit) in LABELS.items() if key.startswith("risk.max_") and unit == "won"),
+        "risk.max_positions",
+        "risk.max_orders_per_day",
+        "exits.stop_loss_bp",
+        "exits.take_profit_bp",
+        "exits.trailing_bp",
+        "exits.flat_at_close",
+    }
+)
+"""What a run shows at its start; `kquant arm` shows all."""
+
 OFF_AT_ZERO = frozenset(
     {
         "risk.stale_seconds",
@@ -71,8 +84,11 @@ OFF_AT_ZERO = frozenset(
 )
 
 
-def limit_rows(settings: Settings) -> list[tuple[str, str]]:
-    """Return label and value of every limit. A setting without a label has its own name for one: none is left out."""
+def limit_rows(settings: Settings, *, brief: bool = False) -> list[tuple[str, str]]:
+    """Return label and value of every limit. A setting without a label has its own name for one: none is left out.
+
+    brief: those in won, and when holdings are sold.
+    """
     rows = []
     found = {
         f"{section}.{key}": value
@@ -80,7 +96,7 @@ def limit_rows(settings: Settings) -> list[tuple[str, str]]:
         for key, value in msgspec.to_builtins(getattr(settings, section)).items()
     }
     for key in (*LABELS, *(key for key in found if key not in LABELS)):
-        if key in found:
+        if key in found and (not brief or key in BRIEF):
             label, unit = LABELS.get(key, (key, "word"))
             rows.append((label, "off" if found[key] == 0 and key in OFF_AT_ZERO else _shown(found[key], unit)))
     return rows
@@ -99,7 +115,7 @@ def _shown(value: object, unit: Unit) -> str:
         case "count" | "word":
             return f"{value:,}"
         case _:
-            return f"{value:,} {unit}"
+            return f"{value:,} {unit.removesuffix('s') if value == 1 and unit == 'ticks' else unit}"
 
 
 def host_of(url: str) -> str:
@@ -109,7 +125,7 @@ def host_of(url: str) -> str:
     return f"{where} (a look-alike on this machine, no real money)" if service_of(url) == "loopback" else where
 
 
-def real_money(settings: Settings, account: str, day: str, state: str) -> Panel:
+def real_money(settings: Settings, account: str, day: str, state: str, *, brief: bool = False) -> Panel:
     """Return the red banner. account: masked.   day: ISO date.   state: whether it is armed, in words."""
     head = Table.grid(padding=(0, 2))
     head.add_column(no_wrap=True)
@@ -124,7 +140,7 @@ def real_money(settings: Settings, account: str, day: str, state: str) -> Panel:
     limits = Table.grid(padding=(0, 2))
     limits.add_column(no_wrap=True)
     limits.add_column(justify="right", no_wrap=True)
-    for label, value in limit_rows(settings):
+    for label, value in limit_rows(settings, brief=brief):
         limits.add_row(label, value)
     return Panel(
         Group(head, Text(""), limits),

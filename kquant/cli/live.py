@@ -150,7 +150,8 @@ class LiveRun:
                 if profile == "live":
                     gate = gate_of(self._settings, account, keys.account, door.clock)
                     state = armed_words(live_state(self._settings, gate) or {})
-                    self._console.print(real_money(self._settings, masked(keys.account), today.isoformat(), state))
+                    banner = real_money(self._settings, masked(keys.account), today.isoformat(), state, brief=True)
+                    self._console.print(banner)
                 return await self._days(self._next(account, today, door.clock.now()), door, lines, account)
         finally:
             lock.release()

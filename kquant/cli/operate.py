@@ -18,7 +18,7 @@ from kquant.cli.instance import Refused, ask_now, order
 from kquant.cli.limits import armed_words
 from kquant.cli.shell import Account, ConfigFile, Data, Json, app, data_folder, print_json
 from kquant.events.base import Recorded
-from kquant.events.orders import ExitPostponed, OrderIntended
+from kquant.events.orders import ExitPostponed, OrderFinished, OrderIntended
 from kquant.gateways.lastgate import HaltFlag
 from kquant.gateways.operator import NoInstance, ask, ask_stream, decode_row
 from kquant.values import KquantError, Symbol, kst_clock
@@ -158,13 +158,17 @@ def flatten(
     if code is not None and CODE.fullmatch(code) is None:
         raise CannotSell(f"{code!r} is no stock code: write six characters such as 005930")
     shown = ask_now(folder, "status")
-    held = portfolio_view(_facts(folder)).positions
+    facts = _facts(folder)
+    held = portfolio_view(facts).positions
     lines = [line for line in held if code in {None, line.code}]
     _sellable(shown, lines, held, code)
     _confirmed(lines, code, yes=yes)
     fields = {} if code is None else {"code": code}
     seq = int(order(folder, "flatten", reason=reason, **fields)["seq"])
-    follows = asyncio.run(_what_follows(folder, seq, {line.code for line in lines}))
+    wanted = {line.code for line in lines}
+    follows = {code: text for code, text in _being_sold(facts).items() if code in wanted}
+    if waited := wanted - follows.keys():
+        follows |= asyncio.run(_what_follows(folder, seq, waited))
     if json:
         print_json(
             {"recorded": seq, "codes": [line.code for line in lines], "halted": code is None, "follows": follows}
@@ -181,6 +185,20 @@ def _facts(folder: Path) -> list[Recorded]:
     return [decode_row(row) for row in asyncio.run(ask(folder, "events", after=0, follow=False))]
 
 
+def _being_sold(facts: Sequence[Recorded]) -> dict[Symbol, str]:
+    """Return what is already under way: a second sell of a stock would offer what the first one offers."""
+    found: dict[Symbol, str] = {}
+    for fact in facts:
+        match fact.event:
+            case OrderIntended(code=code, side="sell", intent=intent):
+                found[code] = f"is being sold already, intent {intent}"
+            case OrderFinished(code=code, side="sell"):
+                found.pop(code, None)
+            case _:
+                continue
+    return found
+
+
 def _sellable(
     shown: dict[str, Any], lines: Sequence[PositionLine], held: Sequence[PositionLine], code: str | None
 ) -> None:
@@ -194,7 +212,7 @@ def _sellable(
         raise CannotSell(f"the session is closed ({shown['clock']} KST): nothing can be sold now")
     live = shown.get("live")
     if live is not None and not (live["armed"] and live["orders"]):
-        raise CannotSell(f"real orders may not leave: {armed_words(live)}")
+        raise CannotSell(f"nothing can be sold: {armed_words(live)}")
 
 
 def _confirmed(lines: Sequence[PositionLine], code: str | None, *, yes: bool) -> None:
@@ -229,9 +247,9 @@ def _price(line: PositionLine) -> str:
     return "unknown" if line.mark is None else won(line.mark)
 
 
-async def _what_follows(folder: Path, seq: int, waited: set[Symbol]) -> dict[str, str]:
+async def _what_follows(folder: Path, seq: int, waited: set[Symbol]) -> dict[Symbol, str]:
     """Return what becomes of each stock in the first seconds: the order that leaves, or what it waits for."""
-    found: dict[str, str] = {}
+    found: dict[Symbol, str] = {}
     try:
         async with asyncio.timeout(FOLLOW_SECONDS):
             async for row in ask_stream(folder, "events", after=seq, follow=True):

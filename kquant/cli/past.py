@@ -1,4 +1,4 @@
-"""Commands that read a day: replay rebuild and verify, events, why. A running day is read over its instance's socket."""
+"""Commands that read a day: replay rebuild and verify, events, portfolio, why. A running day is read over its instance's socket."""
 
 from __future__ import annotations
 
@@ -89,6 +89,15 @@ def report(day: Day = "latest", *, data: Data = None, json: Json = False) -> int
     else:
         sys.stdout.write(f"{text}\n\nreport: {page}\n")
     return codes.OK
+
+
+@app.command
+def portfolio(
+    day: Day = "latest", *, at: At = None, seq: SeqOption = None, data: Data = None, json: Json = False
+) -> int:
+    """Show positions with average cost and gains, costs, and cash: today's, D+1, D+2, held back, orderable (잔고)."""
+    folder = find_day(data_folder(data), day)
+    return _show(commands.portfolio(folder, at=at, seq=seq, facts=_running(folder)), json=json)
 
 
 @app.command

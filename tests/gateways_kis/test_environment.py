@@ -86,6 +86,8 @@ def test_the_hosts_are_those_of_the_document():
         ("OPSQ2000", "account number"),
         ("IGW00002", "account does not match"),
         ("EGW00103", "renew it"),
+        ("EGW00310", "broker.rest_url"),
+        ("EGW02006", "broker.rest_url"),
     ],
 )
 def test_what_kis_says_of_a_mix_up_becomes_what_to_do(code, told):

@@ -113,6 +113,8 @@ def check_belonging(
 
 _MIXED_UP = {
     "EGW02004": "the real service was called with a paper key: put the real app key and secret there",
+    "EGW00310": "the service does not know the calls of the profile: broker.rest_url is that of the other service",
+    "EGW02006": "the paper service was sent the real one's calls: broker.rest_url is that of the other service",
     "EGW02007": "the paper service was called with a real key: put the paper app key and secret there",
     "EGW00003": "KIS denies this key access: look at its state at KIS Developers",
     "EGW00004": "KIS has not authorised this key: look at its state at KIS Developers",
