@@ -24,6 +24,7 @@ from kquant.replay.verify import Difference, Verified
 from kquant.replay.verify import verify as verify_facts
 from kquant.values import KquantError, Seq, kst_clock
 from kquant.views.describe import line, score
+from kquant.views.holdings import portfolio_lines
 from kquant.views.names import names_of
 from kquant.views.portfolio import PortfolioView, portfolio_view
 from kquant.views.scores import PicksView, ScoresView, picks_view, scores_view
@@ -90,6 +91,19 @@ def rebuild(
     return Answer(
         data=data, text="\n".join([head, *_slots(views[0]), *_money(views[1]), *_picks(views[2]), *_scores(views[3])])
     )
+
+
+def portfolio(folder: Path, *, at: str | None = None, seq: int | None = None, facts: Facts | None = None) -> Answer:
+    """Return positions, gains, costs and cash as they were at a moment."""
+    facts = read_day(folder) if facts is None else facts
+    end = moment(facts, at, seq)
+    view, then = portfolio_view(facts[:end]), facts[end - 1].at
+    extra = {"unrealised_krw": view.unrealised_krw, "unpriced": view.unpriced, "pnl_krw": view.pnl_krw}
+    gains = [{"average_krw": p.average_krw, "unrealised_krw": p.unrealised_krw} for p in view.positions]
+    data = plain(view) | extra | {"seq": end, "at": then, "kst": kst_clock(then)}
+    data["positions"] = [{**plain(p), **gain} for p, gain in zip(view.positions, gains, strict=True)]
+    text = [f"{folder.name}, {kst_clock(then)} KST, seq {end}", "", *portfolio_lines(view, then)]
+    return Answer(data=data, text="\n".join(text))
 
 
 def verify(folder: Path, owners: Owners, decode: Decoder | None = None, *, facts: Facts | None = None) -> Answer:

@@ -16,6 +16,7 @@ from kquant.events.slots import SlotEvicted
 from kquant.values import MINUTE_US, Krw, Micros, Symbol, kst_clock
 from kquant.views.charts import Span, equity_chart, price_chart, slots_chart
 from kquant.views.describe import differences, score
+from kquant.views.holdings import amount
 from kquant.views.names import Names, names_of
 from kquant.views.orders import OrdersView, orders_view
 from kquant.views.page_style import STYLE
@@ -207,16 +208,19 @@ def _orders(traded: OrdersView, names: Names) -> str:
 
 
 def _positions(money: PortfolioView) -> str:
-    cash = "Cash unknown." if money.cash_krw is None else f"Cash {won(money.cash_krw)} (D+2)."
+    cash = (
+        f"Cash D+2 {amount(money.cash_krw)}, D+1 {amount(money.cash.next_krw)}, today {amount(money.cash.today_krw)}; held "
+        f"back for buys {won(money.cash.reserved_krw)}; orderable without credit {amount(money.cash.orderable_krw)}."
+    )
     rows = [
         [
             _stock(p.code, {p.code: p.name}),
             f"{p.qty:,}주",
-            won(p.cost_krw // p.qty),
+            won(p.average_krw),
             "–" if p.mark is None else won(p.mark),
             won(p.value_krw),
-            _gain(p.value_krw - p.cost_krw),
-            _rate(rate_bp(p.value_krw - p.cost_krw, p.cost_krw)),
+            "unknown" if p.unrealised_krw is None else _gain(p.unrealised_krw),
+            "" if p.unrealised_krw is None else _rate(rate_bp(p.unrealised_krw, p.cost_krw)),
             "carried over" if p.carried else kst_clock(p.since),
         ]
         for p in money.positions

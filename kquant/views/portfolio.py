@@ -11,12 +11,17 @@ from kquant.events.analyzer import ListingAnswered
 from kquant.events.base import Recorded
 from kquant.events.day import Carried, DayOpened
 from kquant.events.market import BarsClosed
+from kquant.events.orders import QuoteAnswered
 from kquant.values import MINUTE_US, Krw, Micros, Shares, Symbol
+from kquant.views.cash import CashFold, CashView
 from kquant.views.names import Names
 
 
 class PositionLine(Struct, frozen=True, kw_only=True):
-    """A position. mark: last bar's close, else the day's base price, else None.   value_krw: at the mark, else at cost."""
+    """A position. mark: the last price known, else the day's base price, else None.   value_krw: at the mark, else at cost.
+
+    mark_at: when that price was seen; None for the base price, which is from before the day.
+    """
 
     code: Symbol
     name: str
@@ -26,12 +31,24 @@ class PositionLine(Struct, frozen=True, kw_only=True):
     value_krw: Krw
     carried: bool
     since: Micros
+    mark_at: Micros | None = None
+
+    @property
+    def average_krw(self) -> Krw:
+        """Return what a share cost on average (won, rounded down), without fees."""
+        return Krw(self.cost_krw // self.qty)
+
+    @property
+    def unrealised_krw(self) -> Krw | None:
+        """Return what the shares would gain at the mark, before costs; None where no price is known."""
+        return None if self.mark is None else Krw(self.mark * self.qty - self.cost_krw)
 
 
 class PortfolioView(Struct, frozen=True, kw_only=True):
     """cash_krw: None before any balance.   realised_krw: before costs.   pnl_krw: equity against the day's beginning.
 
     equity_krw, opening_krw: None before any balance.   fees_krw and taxes_krw: of the day's fills.
+    cash: the same cash and more of it.   reconciled: what the closing balance said, None before it.
     """
 
     cash_krw: Krw | None
@@ -41,6 +58,18 @@ class PortfolioView(Struct, frozen=True, kw_only=True):
     taxes_krw: Krw
     equity_krw: Krw | None
     opening_krw: Krw | None
+    cash: CashView
+    reconciled: bool | None = None
+
+    @property
+    def unrealised_krw(self) -> Krw:
+        """Return what all positions with a known price would gain at it, before costs."""
+        return Krw(sum(p.unrealised_krw for p in self.positions if p.unrealised_krw is not None))
+
+    @property
+    def unpriced(self) -> int:
+        """Return how many positions have no known price: they count at cost, and their gain is unknown."""
+        return sum(p.mark is None for p in self.positions)
 
     @property
     def pnl_krw(self) -> Krw:
@@ -69,34 +98,43 @@ class PortfolioFold:
 
     def __init__(self) -> None:
         self.names = Names()
-        self.cash: Krw | None = None
+        self.reconciled: bool | None = None
+        self._cash = CashFold()
         self.realised = self.fees = self.taxes = 0
         self.opening: Krw | None = None
         self._held: dict[Symbol, _Held] = {}
         self._marks: dict[Symbol, Krw] = {}
+        self._marked_at: dict[Symbol, Micros] = {}
+
+    @property
+    def cash(self) -> Krw | None:
+        """Return D+2 cash by our own books, None before any balance."""
+        return self._cash.cash
 
     def apply(self, fact: Recorded) -> None:
         """Fold one fact; others than balances, positions and prices change nothing."""
         event = fact.event
+        if isinstance(event, events.CashMoved):
+            self._begin()
+        self._cash.apply(fact)
         match event:
-            case BarsClosed(bars=bars):
+            case BarsClosed(bars=bars, start=start):
                 self._begin()
                 for bar in bars:
-                    self._marks[bar.code] = bar.close
+                    self._mark(bar.code, bar.close, Micros(start + MINUTE_US))
+            case QuoteAnswered(code=code, last=last) if last > 0:
+                self._mark(code, last, fact.at)
             case ListingAnswered(stocks=stocks):
                 self.names.learn(event)
                 for stock in stocks:
                     self._marks.setdefault(stock.code, stock.base)
-            case DayOpened(cash_krw=cash):
+            case DayOpened():
                 self.names.learn(event)
-                self.cash = cash
             case events.CashMoved():
-                self._begin()
-                self.cash = event.cash_krw
                 self.fees += event.fee_krw
                 self.taxes += event.tax_krw
-            case events.PortfolioOpened(cash_krw=cash):
-                self.cash = cash
+            case events.DayReconciled(agrees=agrees):
+                self.reconciled = agrees
             case events.PortfolioAdjusted():
                 self._adjust(event, fact.at)
             case _:
@@ -121,7 +159,6 @@ class PortfolioFold:
                 return
 
     def _adjust(self, event: events.PortfolioAdjusted, at: Micros) -> None:
-        self.cash = event.cash_krw
         before, self._held = self._held, {}
         for holding in event.holdings:
             if holding.name:
@@ -129,6 +166,9 @@ class PortfolioFold:
             known = before.get(holding.code)
             carried, since = (known.carried, known.since) if known else (False, at)
             self._held[holding.code] = _Held(holding.qty, holding.cost_krw, carried, since)
+
+    def _mark(self, code: Symbol, price: Krw, at: Micros) -> None:
+        self._marks[code], self._marked_at[code] = price, at
 
     def _begin(self) -> None:
         if self.opening is None:
@@ -162,6 +202,7 @@ class PortfolioFold:
                 value_krw=self.value(code),
                 carried=held.carried,
                 since=held.since,
+                mark_at=self._marked_at.get(code),
             )
             for code, held in sorted(self._held.items())
         )
@@ -174,6 +215,8 @@ class PortfolioFold:
             taxes_krw=Krw(self.taxes),
             equity_krw=equity,
             opening_krw=equity if self.opening is None else self.opening,
+            cash=self._cash.view(),
+            reconciled=self.reconciled,
         )
 
 

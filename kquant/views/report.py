@@ -8,6 +8,7 @@ from kquant.events.base import Recorded
 from kquant.events.slots import SlotEvicted
 from kquant.values import kst_clock
 from kquant.views.describe import differences, score
+from kquant.views.holdings import cash_lines
 from kquant.views.names import Names, names_of
 from kquant.views.orders import OrderLine, orders_view
 from kquant.views.page import html_report
@@ -127,20 +128,20 @@ def _positions(money: PortfolioView) -> list[str]:
         [
             f"{p.name}({p.code})",
             f"{p.qty:,}주",
-            won(p.cost_krw // p.qty),
+            won(p.average_krw),
             "–" if p.mark is None else won(p.mark),
             won(p.value_krw),
-            signed_won(p.value_krw - p.cost_krw),
-            percent(rate_bp(p.value_krw - p.cost_krw, p.cost_krw)),
+            "unknown" if p.unrealised_krw is None else signed_won(p.unrealised_krw),
+            "" if p.unrealised_krw is None else percent(rate_bp(p.unrealised_krw, p.cost_krw)),
             "carried" if p.carried else kst_clock(p.since),
         ]
         for p in money.positions
     ]
-    cash = "Cash unknown" if money.cash_krw is None else f"Cash {won(money.cash_krw)} (D+2)"
+    cash = ["", f"Unrealised {signed_won(money.unrealised_krw)} at the last prices", "", *cash_lines(money.cash)]
     if not rows:
-        return [*_heading("Positions at the end"), f"None. {cash}"]
+        return [*_heading("Positions at the end"), "None.", *cash]
     head = ["stock", "shares", "cost", "last", "value", "P&L", "", "since"]
-    return [*_heading("Positions at the end"), *columns(head, rows, right=(1, 2, 3, 4, 5, 6)), cash]
+    return [*_heading("Positions at the end"), *columns(head, rows, right=(1, 2, 3, 4, 5, 6)), *cash]
 
 
 def _evictions(facts: Sequence[Recorded], names: Names) -> list[str]:

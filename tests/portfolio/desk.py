@@ -40,6 +40,7 @@ class Desk:
         self.at = START
         self.request = 0
         self.said: list[Event] = []
+        self.facts: list[Recorded] = []
         self.tell(RunStarted(settings=SETTINGS, profile="demo", code_hash="", seed=1, versions={}))
         stocks = tuple(_listed(code) for code in (A, B, FUND))
         self.tell(ListingAnswered(stocks=stocks, source=""))
@@ -55,21 +56,26 @@ class Desk:
         return self.mind.own
 
     def tell(self, event: Event, caused_by: int | None = None) -> tuple[Event, ...]:
-        self.seq += 1
-        fact = Recorded(
-            seq=Seq(self.seq), stream="world", version=1, name=name_of(event), at=Micros(self.at), by="world",
-            caused_by=None if caused_by is None else Seq(caused_by), index=0, event=event, digest=b"",
-        )  # fmt: skip
+        fact = self._record("world", event, caused_by)
         if not self.mind.concerns(fact) or not self.mind.perceive(fact):
             return ()
         events = self.mind.decide(fact)
         for said in events:
-            self.seq += 1
+            self._record("portfolio", said, fact.seq)
             self.mind.learn(said)
             if isinstance(said, BalanceWanted):
                 self.request = self.seq
         self.said.extend(events)
         return events
+
+    def _record(self, stream: str, event: Event, caused_by: int | None) -> Recorded:
+        self.seq += 1
+        fact = Recorded(
+            seq=Seq(self.seq), stream=stream, version=1, name=name_of(event), at=Micros(self.at), by=stream,
+            caused_by=None if caused_by is None else Seq(caused_by), index=0, event=event, digest=b"",
+        )  # fmt: skip
+        self.facts.append(fact)
+        return fact
 
     def balance(self, cash: int, *holdings: tuple[str, int, int]) -> tuple[Event, ...]:
         rows = tuple(
