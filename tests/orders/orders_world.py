@@ -82,6 +82,7 @@ class Ticket:
     amount: int = 0
     cancelled: int = 0
     rejected: int = 0
+    origin: str = ""
 
     @property
     def leaves(self) -> int:
@@ -89,7 +90,7 @@ class Ticket:
 
     def row(self) -> Execution:
         return Execution(
-            order_no=self.no, original_order_no="", branch="06010", code=self.code, name=f"stock {self.code}",
+            order_no=self.no, original_order_no=self.origin, branch="06010", code=self.code, name=f"stock {self.code}",
             side=self.side, kind=self.kind, order_qty=self.qty, price=self.price, filled_qty=self.filled,
             filled_amount=self.amount, leaves_qty=self.leaves, cancelled_qty=self.cancelled,
             rejected_qty=self.rejected, is_cancel=False, time=self.time,
@@ -118,6 +119,15 @@ class Broker:
         ticket = Ticket(f"{len(self.tickets) + 1}", code, side, kind, qty, price, kst_clock(at).replace(":", ""))
         self.tickets.append(ticket)
         return ticket
+
+    def ticket(self, no: str) -> Ticket:
+        return next(one for one in self.tickets if one.no == no)
+
+    def change(self, old: Ticket, price: int, at: Micros) -> Ticket:
+        """Move all that is left of an order to a new one (정정)."""
+        new = self.place(old.code, old.side, old.kind, old.leaves, price, at)
+        new.origin, old.cancelled = old.no, old.cancelled + old.leaves
+        return new
 
     def sellable(self, code: str) -> int:
         tied = sum(ticket.leaves for ticket in self.tickets if ticket.code == code and ticket.side == "sell")
@@ -308,9 +318,15 @@ class World:
             return [started, OrderRefused(intent=intent.intent, message_code="APBK0919", message="no")]
         if outcome == "lost":
             return [started, OrderUnknown(intent=intent.intent, why="timeout")]
-        ticket = broker.place(
-            intent.code, intent.side, intent.kind, intent.qty, intent.price, self.clock.now()
-        )  # fmt: skip
+        if intent.replaces is not None:
+            old = broker.ticket(self.own.orders[intent.replaces].order_no)
+            if old.leaves == 0:
+                return [started, OrderRefused(intent=intent.intent, message_code="APBK0400", message="nothing left")]
+            ticket = broker.change(old, intent.price, self.clock.now())
+        else:
+            ticket = broker.place(
+                intent.code, intent.side, intent.kind, intent.qty, intent.price, self.clock.now()
+            )  # fmt: skip
         if outcome in ("unknown", "late"):
             if outcome == "late":
                 broker.hidden.add(ticket.no)

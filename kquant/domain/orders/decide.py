@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kquant.domain.orders import entry, exits, listing
-from kquant.domain.orders.draft import Draft
+from kquant.domain.orders import entry, exits, listing, replace
+from kquant.domain.orders.draft import AGAIN_US, Draft
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.seen import Seen
 from kquant.domain.orders.state import POLL, Own
@@ -33,7 +33,6 @@ from kquant.events.orders import (
     ExecutionsListed,
     OrderAccepted,
     OrderBlocked,
-    OrderBound,
     OrderExpired,
     OrderRefused,
     OrderUnfrozen,
@@ -55,7 +54,6 @@ from kquant.values import SECOND_US, IntentId, Symbol
 
 FINAL_AFTER_US = 40 * SECOND_US
 """An auction may end up to 30 s late: a listing asked for this long after the close is final."""
-AGAIN_US = SECOND_US
 LONGEST_POLL_SECONDS = 60
 IDLE_POLL_SECONDS = 30
 GUARDED = frozenset({"orders", "portfolio", "slots"})
@@ -148,7 +146,7 @@ def _operator(draft: Draft) -> None:
     match draft.fact.event:
         case FlattenOrdered(code=None, who=who, reason=reason):
             _halt(draft, f"{who}: everything is sold: {reason}")
-            _cancel_buys(draft)
+            draft.cancel_buys()
             exits.flatten(draft, sorted(draft.seen.positions), "operator")
         case FlattenOrdered(code=code) if code is not None:
             exits.flatten(draft, [code], "operator")
@@ -159,13 +157,7 @@ def _operator(draft: Draft) -> None:
                     draft.wake_exit(code, draft.at)
         case DisarmOrdered():
             # What they bring could not be sold.
-            _cancel_buys(draft)
-
-
-def _cancel_buys(draft: Draft) -> None:
-    for order in draft.own.live_orders():
-        if order.side == "buy":
-            draft.cancel(order)
+            draft.cancel_buys()
 
 
 def _halt(draft: Draft, reason: str) -> None:
@@ -191,6 +183,8 @@ def _quoted(draft: Draft, request: int) -> None:
     match asked.why:
         case "entry":
             entry.quoted(draft, asked, quote)
+        case "replace":
+            replace.quoted(draft, asked, quote)
 
 
 def _accepted(draft: Draft, event: OrderAccepted) -> None:
@@ -200,9 +194,7 @@ def _accepted(draft: Draft, event: OrderAccepted) -> None:
     if event.order_no in draft.own.by_number or event.order_no in draft.own.externals:
         draft.freeze(order.code, f"order number {event.order_no} was given to intent {order.intent} and to another")
         return
-    draft.emit(OrderBound(intent=event.intent, order_no=event.order_no, branch=event.branch))
-    if order.side == "buy":
-        draft.wake(f"rest.{order.intent}", draft.at + draft.settings.risk.resting_seconds * SECOND_US)
+    listing.bind(draft, order, event.order_no, event.branch)
     _poll_soon(draft)
     if draft.seen.notice_seq > 0:
         _catch_up(draft, order)
@@ -237,8 +229,8 @@ def _rang(draft: Draft, alarm: str) -> None:
             exits.tend(draft, code)
     elif name == "rest":
         order = draft.own.orders.get(IntentId(int(key)))
-        if order is not None and order.state == "working":
-            draft.cancel(order)
+        if order is not None:
+            replace.rest(draft, order)
 
 
 def _poll_soon(draft: Draft) -> None:
@@ -277,6 +269,6 @@ def _is_unsure(draft: Draft, order: Order) -> bool:
 
 def _flatten(draft: Draft) -> None:
     """Sell every position before the close and cancel what would open new ones."""
-    _cancel_buys(draft)
+    draft.cancel_buys()
     for code in sorted(draft.seen.positions):
         exits.sell(draft, code, "flatten")

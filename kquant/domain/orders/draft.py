@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kquant.domain.orders.chain import heir
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.seen import Held, Moved, Seen
 from kquant.domain.orders.state import POLL, Own, evolve, quoting
@@ -23,6 +24,8 @@ EXIT_FIRST_US = 5 * SECOND_US
 EXIT_LONGEST_US = 300 * SECOND_US
 """A sell that did not fill is followed by the next one after 5, 10, 20 … at most 300 seconds."""
 CANCEL_TRIES = 6
+AGAIN_US = SECOND_US
+NEVER_WORKED = frozenset({"refused", "expired", "blocked", "not_placed"})
 
 
 class Draft:
@@ -87,6 +90,8 @@ class Draft:
 
     def cancel(self, order: Order) -> None:
         """Ask to cancel what is left of a working order, unless that is under way, or was in vain too often."""
+        if heir(self.own, order) is not None:
+            return  # its replacement has, or may have, taken its place: that one is to be cancelled
         asked = self.seen.cancel_outcomes.get(order.intent, 0)
         if order.state != "working" or order.cancels > asked or not self.is_session_open():
             return
@@ -101,6 +106,12 @@ class Draft:
         )
         again = min(self.settings.risk.resting_seconds << order.cancels, 300)
         self.wake(f"rest.{order.intent}", self.at + again * SECOND_US)
+
+    def cancel_buys(self, code: Symbol | None = None) -> None:
+        """Ask to cancel every working buy of a stock, or of all of them (None)."""
+        for order in self.own.live_orders():
+            if order.side == "buy" and code in (None, order.code):
+                self.cancel(order)
 
     def finish(self, order: Order, outcome: Outcome) -> None:
         """End an order; a sell that left shares behind is tried again later, never at once."""
@@ -117,6 +128,10 @@ class Draft:
         self.forget(f"rest.{order.intent}")
         if order.side == "sell" and outcome != "filled" and not self.seen.is_closed:
             self.wake_exit(order.code, self.at + exit_delay(self.own.exit_failures.get(order.code, 1) - 1))
+        if order.replaces is not None and outcome in NEVER_WORKED and self.own.orders[order.replaces].is_live:
+            # The original rests on, or has filled: look at the list first, then it is cancelled.
+            self.ask("replacement came to nothing")
+            self.wake(f"rest.{order.replaces}", self.at + AGAIN_US)
 
     def wake_exit(self, code: Symbol, due: int) -> None:
         """Look at the stock's exit again at *due*, not before the session opens."""

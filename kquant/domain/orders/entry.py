@@ -7,21 +7,32 @@ with a reaction is never answered again, one without is, and a request without a
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from kquant.domain.orders import risk
 from kquant.domain.orders.draft import Draft
 from kquant.domain.orders.risk import Case
 from kquant.domain.orders.sizing import with_costs
-from kquant.domain.orders.state import Asked
+from kquant.domain.orders.state import Asked, Own
 from kquant.events.orders import OrderDenied, OrderIntended, QuoteAnswered
 from kquant.events.pipeline import BuySignalled
 from kquant.krx import costs_on
-from kquant.values import SECOND_US, IntentId, Krw, Micros, Seq, to_kst
+from kquant.values import SECOND_US, IntentId, Krw, Micros, OrderKind, Seq, to_kst
 
 
-def case_now(draft: Draft, signal: BuySignalled, quote: QuoteAnswered | None) -> Case:
-    """Return the case of a signal at the instant of the input."""
-    costs = costs_on(to_kst(draft.at).date().isoformat(), draft.settings.krx.costs)
-    return risk.case_of(draft.own, draft.seen, draft.settings, costs, signal, draft.at, quote)
+def case_now(
+    draft: Draft,
+    signal: BuySignalled,
+    quote: QuoteAnswered | None,
+    own: Own | None = None,
+    kind: OrderKind | None = None,
+) -> Case:
+    """Return the case of a signal at the instant of the input. own, kind: others than those of now and of the settings."""
+    settings = draft.settings
+    costs = costs_on(to_kst(draft.at).date().isoformat(), settings.krx.costs)
+    if kind is not None:
+        settings = structs.replace(settings, risk=structs.replace(settings.risk, entry_kind=kind))
+    return risk.case_of(draft.own if own is None else own, draft.seen, settings, costs, signal, draft.at, quote)
 
 
 def signalled(draft: Draft, signal: BuySignalled) -> None:

@@ -92,9 +92,7 @@ def tend(draft: Draft, code: Symbol) -> None:
 def flatten(draft: Draft, codes: Sequence[Symbol], reason: IntentReason) -> None:
     """Sell these holdings and cancel the buys of them. What cannot be sold now stays ordered out and is sold later."""
     for code in codes:
-        buying = draft.own.live_order(code, "buy")
-        if buying is not None:
-            draft.cancel(buying)
+        draft.cancel_buys(code)
         if draft.held(code) is not None and draft.own.live_order(code, "sell") is None:
             sell(draft, code, reason)
 
@@ -155,9 +153,7 @@ def sell(draft: Draft, code: Symbol, reason: IntentReason) -> None:
     if held is None or not can_sell(draft, code):
         postpone(draft, code)
         return
-    buying = draft.own.live_order(code, "buy")
-    if buying is not None:
-        draft.cancel(buying)
+    draft.cancel_buys(code)
     if reason in {"flatten", "operator"}:
         disarm(draft, code, None)
     draft.emit(

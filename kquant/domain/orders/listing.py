@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from kquant.domain.orders import chain
 from kquant.domain.orders.draft import Draft
 from kquant.domain.orders.lifecycle import Order, Outcome
-from kquant.events.orders import Execution, ExternalOrderSeen, OrderBound, OrderFilled
+from kquant.events.orders import Execution, ExternalOrderSeen, OrderBound, OrderFilled, OrderResized
 from kquant.values import SECOND_US, Krw, Micros, Shares, kst_second
 
 BEFORE_SECONDS = 2
@@ -15,11 +16,12 @@ GRACE_SECONDS = 10
 def apply(draft: Draft, rows: tuple[Execution, ...]) -> None:
     """Bind what was unknown, take new fills, end what is over, and note what is not ours."""
     orders = tuple(row for row in rows if not row.is_cancel)
+    moved = moved_on(orders)
     _bind_unknown(draft, orders)
     for row in orders:
         intent = draft.own.by_number.get(row.order_no)
         if intent is not None:
-            _ours(draft, draft.own.orders[intent], row)
+            _ours(draft, draft.own.orders[intent], row, moved.get(row.order_no, Shares(0)))
         elif not _may_be_ours(draft, row):
             _external(draft, row)
     if is_final(draft):
@@ -32,12 +34,39 @@ def is_final(draft: Draft) -> bool:
     return bool(draft.seen.final_seq) and asked is not None and asked > draft.seen.final_seq
 
 
+def moved_on(rows: tuple[Execution, ...]) -> dict[str, Shares]:
+    """Return how many shares of each order other orders took over (정정), by its number.
+
+    kis-protocol 4.6: the life of a revised order goes on under the new number, which names the old one. A request that
+    was refused took nothing over.
+    """
+    moved: dict[str, Shares] = {}
+    for row in rows:
+        if row.original_order_no and not row.is_cancel and row.rejected_qty < row.order_qty:
+            moved[row.original_order_no] = Shares(moved.get(row.original_order_no, 0) + row.order_qty)
+    return moved
+
+
+def bind(draft: Draft, order: Order, order_no: str, branch: str) -> None:
+    """Give an intent its order number. A buy gets its time to rest, none if its stock is being sold."""
+    draft.emit(OrderBound(intent=order.intent, order_no=order_no, branch=branch))
+    if order.side == "buy":
+        draft.wake(f"rest.{order.intent}", draft.at + draft.settings.risk.resting_seconds * SECOND_US)
+        if draft.own.live_order(order.code, "sell") is not None:
+            draft.cancel(draft.own.orders[order.intent])
+
+
 def _bind_unknown(draft: Draft, rows: tuple[Execution, ...]) -> None:
     """Find orders whose fate is unknown in the list, or give them up after enough complete listings."""
     for order in tuple(draft.own.orders.values()):
         doubt = draft.seen.doubts.get(order.intent)
         given_up = order.outcome == "not_placed"
         if doubt is None or order.order_no or not (order.is_live or given_up):
+            continue
+        before = chain.original(draft.own, order)
+        if order.is_live and before is not None and before.outcome == "filled":
+            # All of the original has filled: there is nothing that the replacement could have taken over.
+            draft.finish(order, "not_placed")
             continue
         found = [row for row in rows if row.order_no not in draft.own.by_number and matches(draft, order, row)]
         found = [row for row in found if row.order_no not in draft.own.externals]
@@ -46,14 +75,11 @@ def _bind_unknown(draft: Draft, rows: tuple[Execution, ...]) -> None:
             draft.freeze(order.code, f"intent {order.intent} may be any of the orders {numbers}")
         elif found:
             row = found[0]
-            draft.emit(OrderBound(intent=order.intent, order_no=row.order_no, branch=row.branch))
-            bound = draft.own.orders[order.intent]
+            bind(draft, order, row.order_no, row.branch)
             if given_up:
                 draft.alert(f"order {row.order_no} of {order.code} appeared late and is cancelled")
                 if row.leaves_qty:
-                    draft.cancel(bound)
-            elif order.side == "buy":
-                draft.wake(f"rest.{order.intent}", draft.at + draft.settings.risk.resting_seconds * SECOND_US)
+                    draft.cancel(draft.own.orders[order.intent])
         elif order.is_live:
             risk = draft.settings.risk
             listings, waited = draft.seen.listings - doubt.listings, draft.at - doubt.at
@@ -66,10 +92,14 @@ def _bind_unknown(draft: Draft, rows: tuple[Execution, ...]) -> None:
 
 def matches(draft: Draft, order: Order, row: Execution) -> bool:
     """Tell whether a listed order can be that intent: same stock, side, quantity, kind and price, at the time of it."""
-    same = (row.code, row.side, row.order_qty, row.kind) == (order.code, order.side, order.qty, order.kind)
+    same = (row.code, row.side, row.kind) == (order.code, order.side, order.kind) and row.order_qty <= order.qty
     if not same or (order.kind == "limit" and row.price != order.price):
         return False
-    if row.original_order_no:
+    before = chain.original(draft.own, order)
+    if before is not None:
+        # A replacement's row names the order it changes: exact, whatever the clock says.
+        return row.original_order_no == before.order_no
+    if row.original_order_no or row.order_qty != order.qty:
         return False
     settings = draft.settings
     sent = draft.seen.sent_at.get(order.intent)
@@ -86,11 +116,14 @@ def _may_be_ours(draft: Draft, row: Execution) -> bool:
     """Tell whether an unknown number may belong to an intent that is not bound yet: the list can be ahead of answers."""
     if row.order_no in draft.own.externals:
         return False
-    live = draft.own.live_order(row.code, row.side)
-    return live is not None and live.state == "intended"
+    waiting = [order for order in draft.own.live_orders() if order.state == "intended"]
+    return any(
+        (order.code, order.side) == (row.code, row.side) and (order.replaces is None) == (row.original_order_no == "")
+        for order in waiting
+    )
 
 
-def _ours(draft: Draft, order: Order, row: Execution) -> None:
+def _ours(draft: Draft, order: Order, row: Execution, moved: Shares) -> None:
     if (row.code, row.side) != (order.code, order.side) or row.filled_qty > order.qty:
         draft.freeze(
             order.code,
@@ -98,6 +131,9 @@ def _ours(draft: Draft, order: Order, row: Execution) -> None:
             f"we sent {order.side} {order.qty} {order.code}",
         )
         return
+    if order.replaces is not None and max(order.filled_qty, 1) <= row.order_qty < order.qty:
+        draft.emit(OrderResized(intent=order.intent, qty=row.order_qty))
+        order = draft.own.orders[order.intent]
     if row.filled_qty > order.filled_qty:
         draft.emit(
             OrderFilled(
@@ -113,18 +149,23 @@ def _ours(draft: Draft, order: Order, row: Execution) -> None:
                 leaves_qty=row.leaves_qty,
             )
         )
-    outcome = outcome_of(order, row)
+    outcome = outcome_of(order, row, moved)
     if order.is_live and outcome is not None:
         draft.finish(order, outcome)
 
 
-def outcome_of(order: Order, row: Execution) -> Outcome | None:
-    """Return how the listed order ended, None while it may still fill. The older of two listings never reopens it."""
+def outcome_of(order: Order, row: Execution, moved: Shares) -> Outcome | None:
+    """Return how the listed order ended, None while it may still fill. The older of two listings never reopens it.
+
+    moved: shares that a replacement took over; the list may count them among the cancelled as well.
+    """
     filled = max(row.filled_qty, order.filled_qty)
     if filled >= order.qty:
         return "filled"
-    if row.leaves_qty > 0 or filled + row.cancelled_qty + row.rejected_qty < order.qty:
+    if row.leaves_qty > 0 or filled + max(row.cancelled_qty, moved) + row.rejected_qty < order.qty:
         return None
+    if moved:
+        return "replaced"
     return "refused" if row.rejected_qty and not row.cancelled_qty else "cancelled"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kquant.domain.orders.chain import set_aside
 from kquant.domain.orders.draft import fills_unbooked
 from kquant.domain.orders.lifecycle import Order
 from kquant.domain.orders.seen import Moved, Seen
@@ -40,8 +41,8 @@ def affordable(cash: int, price: Krw, table: CostTable) -> Shares:
     return Shares(max(cash, 0) * PPM // (price * (PPM + table.commission_ppm)))
 
 
-def reservation(order: Order, seen: Seen) -> Krw:
-    """Return the cash (won, never below zero) still set aside for an order.
+def reservation(own: Own, order: Order, seen: Seen) -> Krw:
+    """Return the cash (won, never below zero) still set aside for an order; of a chain of replacements each its part.
 
     A buy keeps its reservation until it is over and portfolio has booked all of it; what is booked is taken off.
     """
@@ -50,14 +51,14 @@ def reservation(order: Order, seen: Seen) -> Krw:
     moved = seen.moved.get(order.order_no, Moved()) if order.order_no else Moved()
     if not order.is_live and order.fills <= moved.fills:
         return Krw(0)
-    return Krw(max(order.reserved_krw - moved.spent_krw, 0))
+    return Krw(max(set_aside(own, order) - moved.spent_krw, 0))
 
 
 def reserved_krw(own: Own, seen: Seen) -> Krw:
     """Return all cash set aside for buys (won)."""
     if not own.live and not fills_unbooked(own, seen, None):
         return Krw(0)
-    return Krw(sum(reservation(order, seen) for order in own.orders.values()))
+    return Krw(sum(reservation(own, order, seen) for order in own.orders.values()))
 
 
 def equity_krw(seen: Seen) -> Krw:
@@ -70,7 +71,7 @@ def equity_krw(seen: Seen) -> Krw:
 def bought_krw(own: Own) -> Krw:
     """Return what today's buys took or may still take (won), those placed elsewhere included."""
     ours = sum(
-        order.filled_amount if not order.is_live else max(order.reserved_krw, order.filled_amount)
+        order.filled_amount if not order.is_live else max(set_aside(own, order), order.filled_amount)
         for order in own.orders.values()
         if order.side == "buy"
     )

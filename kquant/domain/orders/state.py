@@ -70,7 +70,8 @@ class Own(Struct, frozen=True, kw_only=True):
 
     frozen: code to why.   requests: listings asked for.   polls: those asked for by alarm alone since an order last moved.
     exit_failures: sells in a row that did not fill, by code.   quotes: asked for, by request; of a stock and purpose the
-    last.
+    last.   replaced_by: the last attempt to take an order's place, by its intent.   looks: how often the price of a resting
+    buy was asked for, by the decision behind it.
     """
 
     orders: dict[IntentId, Order] = {}
@@ -85,6 +86,8 @@ class Own(Struct, frozen=True, kw_only=True):
     exit_failures: dict[Symbol, int] = {}
     last_intent: int = 0
     last_trigger: int = 0
+    replaced_by: dict[IntentId, IntentId] = {}
+    looks: dict[Seq, int] = {}
     quotes: dict[int, Asked] = {}
     last_quote: int = 0
     live: tuple[IntentId, ...] = ()
@@ -184,7 +187,17 @@ def _quote_wanted(own: Own, event: QuoteWanted) -> Own:
     others = {
         request: one for request, one in own.quotes.items() if (one.code, one.why) != (event.code, event.why)
     }  # fmt: skip
-    return structs.replace(own, quotes={**others, event.request: asked}, last_quote=event.request)
+    looks = own.looks
+    if event.why == "replace":
+        looks = {**looks, event.decision: looks.get(event.decision, 0) + 1}
+    return structs.replace(own, quotes={**others, event.request: asked}, last_quote=event.request, looks=looks)
+
+
+def without(own: Own, order: Order) -> Own:
+    """Return the state as if what is left of an order were gone: for a question, never to be kept."""
+    over = structs.replace(order, is_finished=True)
+    live = tuple(intent for intent in own.live if intent != order.intent)
+    return structs.replace(own, live=live, orders={**own.orders, order.intent: over})
 
 
 def _put(own: Own, order: Order) -> Own:
@@ -215,6 +228,8 @@ def _intended(own: Own, event: OrderIntended) -> Own:
         valid_until=event.valid_until,
         replaces=event.replaces,
     )
+    if event.replaces is not None:
+        own = structs.replace(own, replaced_by={**own.replaced_by, event.replaces: event.intent})
     own = structs.replace(_put(own, order), last_intent=int(event.intent), live=(*own.live, event.intent))
     # A sell takes the whole position along: whatever was armed for the stock has done its work.
     return _armed_without(own, event.code, None) if event.side == "sell" else own
