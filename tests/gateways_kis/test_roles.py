@@ -122,7 +122,7 @@ async def test_paper_orders_carry_paper_ids(tmp_path):
         )
         assert answer.body["msg_cd"] == "40600000"
         with pytest.raises(KisRefused):
-            await calls.cancel("99999", "00950", timeout_seconds=5, gate=lambda: None)
+            await calls.cancel("99999", "00950", "limit", timeout_seconds=5, gate=lambda: None)
         assert [row.side for row in await calls.executions("20261120")] == ["buy"]
 
 

@@ -19,6 +19,7 @@ import msgspec
 from kquant.gateways.clock import Clock
 from kquant.gateways.follow import waiting_until
 from kquant.gateways.kis.rest.auth import Auth, Secrets
+from kquant.gateways.kis.rest.connector import GatedConnector, gated
 from kquant.gateways.kis.rest.endpoints import ACCOUNT, DATA_TRS, ORDERS, Endpoint, Environment
 from kquant.gateways.kis.rest.envelope import HTTP_OK, Answer, parse, read_answer, refusal
 from kquant.gateways.kis.rest.environment import MASTER_URL, service_of
@@ -96,7 +97,9 @@ class Line:
         """Open the connection pool; again does nothing."""
         if self._http is None:
             # Cookies of one answer have no business in another's call, nor in a process that stays up for weeks.
-            self._http = aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar())
+            self._http = aiohttp.ClientSession(
+                connector=GatedConnector(), timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()
+            )
 
     async def close(self) -> None:
         """Close the connection pool; again does nothing."""
@@ -120,8 +123,12 @@ class Line:
         body: Mapping[str, str] | None = None,
         following: bool = False,
         timeout_seconds: int | None = None,
+        gate: Callable[[], None] | None = None,
     ) -> Answer:
-        """Send one call and return its answer; what KIS says of token and pace is taken to heart."""
+        """Send one call and return its answer; what KIS says of token and pace is taken to heart.
+
+        gate: asked once the connection stands; whatever it raises stops the call before its first byte.
+        """
         tr_id = endpoint.tr_id(self.environment)
         headers = {
             "content-type": "application/json; charset=utf-8",
@@ -135,16 +142,18 @@ class Line:
         data = None if body is None else msgspec.json.encode(body)
         timeout = self._timeout if timeout_seconds is None else aiohttp.ClientTimeout(total=timeout_seconds)
         try:
-            async with self._session().request(
-                method,
-                self._base + endpoint.path,
-                headers=headers,
-                params=params,
-                data=data,
-                timeout=timeout,
+            with gated(gate):
                 # A redirect would send the secrets elsewhere, and an order twice.
-                allow_redirects=False,
-            ) as answer:
+                answer = await self._session().request(
+                    method,
+                    self._base + endpoint.path,
+                    headers=headers,
+                    params=params,
+                    data=data,
+                    timeout=timeout,
+                    allow_redirects=False,
+                )
+            async with answer:
                 raw = await _body(answer)
                 status, tr_cont = answer.status, answer.headers.get("tr_cont", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -272,7 +281,8 @@ class TradingClient(ReadOnlyClient):
     ) -> Answer:
         """Send an order: exactly one POST, never repeated by anything here.
 
-        Token and limit come first; *gate* is asked last, synchronously before the POST, and stops it by raising.
+        Token and limit come first; *gate* is asked last, before the POST and once its connection stands, and stops it by
+        raising.
         Raises KisNotSent if it ends before the first byte.
         """
         if endpoint.real not in ORDER_TRS:
@@ -283,7 +293,7 @@ class TradingClient(ReadOnlyClient):
             raise KisNotSent(str(error)) from None
         await self.line.limiter.take(lane)
         gate()
-        return await self.line.send("POST", endpoint, token, body=body, timeout_seconds=timeout_seconds)
+        return await self.line.send("POST", endpoint, token, body=body, timeout_seconds=timeout_seconds, gate=gate)
 
 
 class RestClient(TradingClient):
