@@ -111,6 +111,8 @@ class Broker:
     sells_forgotten: set[str] = field(default_factory=set)
     quotes: str = "answer"
     """answer, fail or hold."""
+    race: int = 0
+    """Shares that fill of an order just before the next change of it takes effect."""
     prices: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Last price and best ask by code."""
     quote_flags: dict[str, Any] = field(default_factory=dict)
@@ -320,6 +322,8 @@ class World:
             return [started, OrderUnknown(intent=intent.intent, why="timeout")]
         if intent.replaces is not None:
             old = broker.ticket(self.own.orders[intent.replaces].order_no)
+            broker.race, qty = 0, broker.race
+            broker.fill(old, qty, old.price)
             if old.leaves == 0:
                 return [started, OrderRefused(intent=intent.intent, message_code="APBK0400", message="nothing left")]
             ticket = broker.change(old, intent.price, self.clock.now())

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec import structs
 
+from kquant.domain.orders.chain import heir
 from kquant.domain.orders.seen import Seen, observe
 from kquant.domain.orders.sizing import reserved_krw
 from kquant.events.day import HaltOrdered, ResumeOrdered
@@ -16,6 +18,7 @@ from kquant.events.orders import (
     OrderFilled,
     OrderFinished,
     OrderIntended,
+    OrderResized,
     OrderSendStarted,
 )
 from kquant.events.portfolio import (
@@ -29,7 +32,7 @@ from kquant.events.portfolio import (
 )
 from kquant.krx import tick_size
 from tests.orders.lives import lives
-from tests.orders.orders_world import CODES, Broker, World, kst
+from tests.orders.orders_world import CODES, Broker, World, kst, with_settings
 
 START_CASH = 30_000_000
 codes = st.sampled_from(CODES)
@@ -45,14 +48,18 @@ class OrdersAgainstABroker(RuleBasedStateMachine):
         self.filled: dict[int, int] = {}
         self.intents: dict[int, OrderIntended] = {}
         self.bound: set[int] = set()
+        self.sizes: dict[int, int] = {}
         self.is_halted = False
         self.cash: int | None = None
         self.has_adjusted = False
 
-    @initialize(holding=st.booleans())
-    def open_the_day(self, holding: bool) -> None:
+    @initialize(holding=st.booleans(), unfilled=st.sampled_from(["cancel", "replace"]), confirm=st.booleans())
+    def open_the_day(self, holding: bool, unfilled: str, confirm: bool) -> None:
         shares = {CODES[0]: (50, 500_000)} if holding else {}
-        self.world = World(Broker(cash=START_CASH, shares=shares))
+        settings = with_settings(
+            lambda s: {"risk": structs.replace(s.risk, unfilled=unfilled, confirm_price=confirm, repeat_seconds=0)}
+        )
+        self.world = World(Broker(cash=START_CASH, shares=shares), settings=settings)
         self.world.until("09:00:30")
 
     # -- what may happen ----------------------------------------------------------------------------------------
@@ -65,6 +72,20 @@ class OrdersAgainstABroker(RuleBasedStateMachine):
     def signal(self, code: str, ask: int, outcome: str) -> None:
         self.world.broker.outcomes = [outcome]
         self.world.signal(code, last=ask, ask=ask)
+
+    @precondition(lambda self: any(ticket.leaves and ticket.side == "buy" for ticket in self.world.broker.tickets))
+    @rule(
+        ask=prices,
+        outcome=st.sampled_from(["accept", "accept", "refuse", "expire", "unknown", "lost", "late"]),
+        race=st.sampled_from([0, 0, 3, 10**6]),
+    )
+    def a_buy_rests_too_long(self, ask: int, outcome: str, race: int) -> None:
+        """Its price has moved; where it is replaced, so many shares fill first."""
+        broker = self.world.broker
+        broker.prices.update(dict.fromkeys(CODES, (ask, ask)))
+        broker.outcomes, broker.race = [outcome], race
+        self.world.pass_time(31)
+        broker.race = 0
 
     @rule(pick=st.integers(0, 50), qty=st.integers(1, 2_000), price=prices, tells=st.integers(0, 2))
     def fill(self, pick: int, qty: int, price: int, tells: int) -> None:
@@ -131,8 +152,10 @@ class OrdersAgainstABroker(RuleBasedStateMachine):
             self.checked = fact.seq
             self._check(fact.event)
         own, portfolio = self.world.own, self.world.portfolio
-        live = [(order.code, order.side) for order in own.live_orders() if not order.is_late]
-        assert len(live) == len(set(live)), "O3: one live or unknown order of a stock and side"
+        live = [
+            (order.code, order.side) for order in own.live_orders() if not order.is_late and heir(own, order) is None
+        ]
+        assert len(live) == len(set(live)), "O3: one live or unknown order of a stock and side, replacements a chain"
         assert len(set(own.by_number.values())) == len(own.by_number), "O7: an order number is one intent"
         assert not set(own.by_number) & set(own.externals), "O7: ours or external, never both"
         assert all(held.qty > 0 for held in portfolio.positions.values()), "M2"
@@ -154,11 +177,16 @@ class OrdersAgainstABroker(RuleBasedStateMachine):
             case OrderFilled(intent=int() as intent, qty=qty, filled_qty=cumulative):
                 self.filled[intent] = self.filled.get(intent, 0) + qty
                 assert qty > 0, "O6: fills only grow"
-                assert self.filled[intent] == cumulative <= self.intents[intent].qty, "O5"
+                assert self.filled[intent] == cumulative <= self.sizes[intent], "O5"
+                self._check_chain(intent)
+            case OrderResized(intent=intent, qty=qty):
+                assert self.filled.get(intent, 0) <= qty < self.sizes[intent], "O5"
+                self.sizes[intent] = qty
             case OrderFinished(intent=intent, outcome=outcome, filled_qty=done):
                 assert done == self.filled.get(intent, 0)
-                assert (outcome == "filled") == (done == self.intents[intent].qty), "O4"
+                assert (outcome == "filled") == (done == self.sizes[intent]), "O4"
                 assert outcome not in ("refused", "blocked", "not_placed") or done == 0, "O4"
+                assert outcome != "replaced" or intent in {one.replaces for one in self.intents.values()}, "O4"
                 # A working order that filled in part expires with the session; one that was never bound cannot.
                 assert outcome != "expired" or done == 0 or intent in self.bound, "O4"
             case PositionOpened(code=code, qty=qty) | PositionChanged(code=code, qty=qty):
@@ -174,16 +202,25 @@ class OrdersAgainstABroker(RuleBasedStateMachine):
             case EntriesResumed():
                 self.is_halted = False
 
+    def _check_chain(self, intent: int) -> None:
+        """O5 over the chain: all its orders together never fill more than the first was for."""
+        chain = {number for number, one in self.intents.items() if one.decision == self.intents[intent].decision}
+        assert sum(self.filled.get(number, 0) for number in chain) <= self.intents[min(chain)].qty, "O5"
+
     def _check_intent(self, intent: OrderIntended) -> None:
         assert intent.intent == len(self.intents) + 1
         self.intents[intent.intent] = intent
+        self.sizes[intent.intent] = intent.qty
         assert intent.qty > 0, "O10"
         if intent.side == "sell":
             assert intent.qty == self.positions[intent.code], "O9: the whole position, no more"
             return
         risk, ticks = self.world.settings.risk, self.world.settings.krx.ticks
         assert not self.is_halted, "O8"
-        assert intent.code not in self.positions
+        assert intent.code not in self.positions or intent.replaces is not None
+        if intent.replaces is not None:
+            left = self.sizes[intent.replaces] - self.filled.get(intent.replaces, 0)
+            assert intent.qty == left, "O5: what is left, no more"
         assert intent.code not in self.world.own.frozen or intent.intent in self.world.own.live
         assert intent.price % tick_size(intent.price, ticks) == 0, "O10: on the tick grid"
         assert intent.price <= 13_000, "O10: inside the day's limit"

@@ -167,13 +167,7 @@ def test_entries_halted_meanwhile_it_is_cancelled() -> None:
 def test_shares_that_filled_in_the_race_make_the_replacement_smaller() -> None:
     """D8: the original fills between the decision and the change."""
     world = resting()
-    order = world._order
-
-    def raced(intent: OrderIntended) -> list[Event]:
-        world.broker.fill(world.broker.tickets[0], 300, 10_020)
-        return order(intent)
-
-    world._order = raced  # type: ignore[method-assign]
+    world.broker.race = 300
     world.pass_time(35)
     first, second = world.all(OrderIntended)
     assert second.qty == first.qty
@@ -189,13 +183,7 @@ def test_shares_that_filled_in_the_race_make_the_replacement_smaller() -> None:
 def test_an_original_that_filled_whole_in_the_race_refuses_its_replacement() -> None:
     """D9"""
     world = resting()
-    order = world._order
-
-    def raced(intent: OrderIntended) -> list[Event]:
-        world.broker.fill(world.broker.tickets[0], 10**6, 10_020)
-        return order(intent)
-
-    world._order = raced  # type: ignore[method-assign]
+    world.broker.race = 10**6
     world.pass_time(60)
     assert sorted(outcomes(world)) == [(1, "filled"), (2, "refused")]
     assert world.all(CancelWanted) == []
