@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from kquant.domain.orders.draft import Draft, exit_delay
+from kquant.domain.orders.draft import EXIT_LONGEST_US, Draft, exit_delay
 from kquant.domain.orders.seen import Held, is_armed
 from kquant.domain.orders.sizing import BP
 from kquant.events.market import TriggerFired
-from kquant.events.orders import IntentReason, OrderIntended, TriggerArmed, TriggerDisarmed, TriggerKind
+from kquant.events.orders import ExitPostponed, IntentReason, OrderIntended, TriggerArmed, TriggerDisarmed, TriggerKind
 from kquant.krx import TickBand, round_to_tick
 from kquant.settings import ExitSettings
 from kquant.values import SECOND_US, BasisPoints, IntentId, Krw, Micros, Symbol, TriggerId
@@ -122,7 +122,7 @@ def fired(draft: Draft, event: TriggerFired) -> None:
                 sell(draft, event.code, one.kind)
             else:
                 disarm(draft, event.code, None)
-                postpone(draft, event.code)
+                postpone(draft, event.code, one.kind)
             return
 
 
@@ -137,21 +137,29 @@ def can_sell(draft: Draft, code: Symbol) -> bool:
     )
 
 
-def postpone(draft: Draft, code: Symbol) -> None:
-    """Look again later if there will be a session to sell in."""
+def postpone(draft: Draft, code: Symbol, reason: IntentReason | None = None) -> None:
+    """Look again later if there will be a session to sell in. reason: of a sell that is due now."""
     if draft.held(code) is None or draft.own.live_order(code, "sell") is not None or draft.seen.is_closed:
         return
     hours = draft.seen.hours
     if hours is not None and draft.at >= hours.close_at:
         return
-    draft.wake_exit(code, draft.at + exit_delay(draft.own.exit_failures.get(code, 0)))
+    if is_armed(draft.seen, draft.settings, draft.at):
+        draft.wake_exit(code, draft.at + exit_delay(draft.own.exit_failures.get(code, 0)))
+        return
+    # Only a person can change that, and arming looks at every exit at once: nothing is gained by looking often.
+    until = Micros(draft.at + EXIT_LONGEST_US)
+    if reason is not None:
+        draft.emit(ExitPostponed(code=code, reason=reason, rule="NOT_ARMED", value=0, limit=1, until=until))
+        draft.alert(f"{code} is to be sold ({reason}), but the account is not armed: kquant arm")
+    draft.wake_exit(code, until)
 
 
 def sell(draft: Draft, code: Symbol, reason: IntentReason) -> None:
     """Offer the whole position at the market; cancel a buy of it that still works."""
     held = draft.held(code)
     if held is None or not can_sell(draft, code):
-        postpone(draft, code)
+        postpone(draft, code, reason)
         return
     draft.cancel_buys(code)
     if reason in {"flatten", "operator"}:
