@@ -85,9 +85,10 @@ def _convert(tree: Tree, origins: Mapping[str, str]) -> Settings:
         where = str(error).rpartition("`$.")[2].rstrip("`")
         origin = origins.get(where, "")
         raise ConfigError(f"{error}{f' (set in {origin})' if origin else ''}") from None
-    prices = [band.from_price for band in settings.krx.ticks]
-    if prices != sorted(set(prices)):
-        raise ConfigError("krx.ticks must ascend by from_price")
+    for name, bands in (("ticks", settings.krx.ticks), ("fund_ticks", settings.krx.fund_ticks)):
+        prices = [band.from_price for band in bands]
+        if prices != sorted(set(prices)):
+            raise ConfigError(f"krx.{name} must ascend by from_price")
     dates = [table.since for table in settings.krx.costs]
     if dates != sorted(set(dates)):
         raise ConfigError("krx.costs must ascend by since")

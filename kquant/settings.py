@@ -351,6 +351,8 @@ class KrxTables(Table, frozen=True, kw_only=True):
     calendar: CalendarTable
     sessions: tuple[SessionTable, ...] = ()
     """Ascending by `since`; empty in logs written before the sessions were data."""
+    fund_ticks: tuple[TickBand, ...] = ()
+    """Tick sizes of ETF and ETN; empty in logs written before they were told apart from stocks."""
 
 
 LlmProvider = Literal["heuristic", "gemini", "deepseek", "other"]

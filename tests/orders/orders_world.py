@@ -16,7 +16,7 @@ from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Event, Recorded
 from kquant.events.day import Carried, DayOpened, JobDue, RunStarted
 from kquant.events.feed import NoticeReceived
-from kquant.events.market import TriggerFired
+from kquant.events.market import Quoted, SnapshotTaken, TriggerFired
 from kquant.events.orders import (
     CancelAccepted,
     CancelRefused,
@@ -183,6 +183,7 @@ class World:
         self._cursor = Seq(0)
         started = RunStarted(settings=self.settings, profile="demo", code_hash="", seed=1, versions={})
         self.journal.append("run", [started], by="run").result()
+        self.owners = owners
         self.runtime = SingleRuntime(owners, self.journal, self.clock, [self._serve])
         self.runtime.start()
         self.say("rest", ListingAnswered(stocks=tuple(listed(code) for code in CODES), source=""))
@@ -193,6 +194,12 @@ class World:
                 day_before=day_before, digest_before="", reconciled_before=reconciled,
             ),
         )  # fmt: skip
+
+    def restart(self) -> None:
+        """A new process: every owner is recovered from the log."""
+        self.runtime = SingleRuntime(self.owners, self.journal, self.clock, [self._serve])
+        self.runtime.start()
+        self.runtime.settle()
 
     # -- what happens ---------------------------------------------------------------------------------------
 
@@ -210,13 +217,26 @@ class World:
         """A signal at these prices; unless they *moved* since, the broker's quote says the same."""
         if not moved:
             self.broker.prices[code] = (last, ask)
+        snapshot = self.snapshot(code, last=last, ask=ask)
         self.say(
             "pipeline",
             BuySignalled(
                 run=1, code=Symbol(code), name=f"stock {code}", score=Score(80), last=last, bid=last, ask=ask,
-                snapshot=Seq(1),
+                snapshot=snapshot,
             ),
         )  # fmt: skip
+
+    def snapshot(
+        self, code: str, *, last: int = 10_000, ask: int = 10_010, age_ms: int = 0, volume: int = 10_000_000
+    ) -> Seq:
+        """What the board holds of a stock, as a signal is made from it; returns its seq."""
+        quoted = Quoted(
+            code=Symbol(code), last=last, last_age_ms=age_ms, bid=last, ask=ask, quote_age_ms=age_ms, open=last,
+            high=last, low=last, volume=volume, value=last * volume, change_bp=0, program_net=None,
+            program_age_ms=None, book_bid_qty=None, book_ask_qty=None, book_age_ms=None, source="feed",
+        )  # fmt: skip
+        self.say("market", SnapshotTaken(run=1, quotes=(quoted,), place=1))
+        return Seq(self.facts()[-1].seq)
 
     def fire(self, trigger: TriggerArmed, price: int) -> None:
         self.say(
@@ -248,6 +268,10 @@ class World:
     @property
     def own(self) -> Any:
         return self.runtime.hosts["orders"].own
+
+    @property
+    def seen(self) -> Any:
+        return self.runtime.hosts["orders"]._mind.seen
 
     @property
     def portfolio(self) -> Any:

@@ -25,7 +25,7 @@ from kquant.events.orders import (
     OrderSendStarted,
 )
 from kquant.values import SECOND_US, IntentId, Micros, Symbol
-from tests.orders.orders_world import CODES, Broker, Ticket, World, holding, opened
+from tests.orders.orders_world import CODES, Broker, Ticket, World, holding, opened, with_settings
 
 A, B = CODES[0], CODES[1]
 
@@ -221,7 +221,8 @@ def test_a_cancel_in_the_list_is_no_order() -> None:
 
 
 def test_a_lost_order_is_not_taken_for_an_earlier_one_of_ours_alike() -> None:
-    world = opened(Broker(outcomes=["accept", "lost"]))
+    settings = with_settings(lambda s: {"risk": structs.replace(s.risk, repeat_seconds=0)})
+    world = opened(Broker(outcomes=["accept", "lost"]), settings=settings)
     world.signal(A)
     world.broker.tickets[0].cancelled = world.broker.tickets[0].qty
     world.notice()

@@ -47,7 +47,7 @@ def test_a_signal_becomes_an_intent_of_one_equity_share_a_tick_above_the_ask() -
 
 
 def test_the_limit_is_bounded_by_the_collar_and_lies_on_the_tick_grid() -> None:
-    settings = with_settings(lambda s: {"risk": structs.replace(s.risk, limit_ticks_above_ask=50)})
+    settings = with_settings(lambda s: {"risk": structs.replace(s.risk, limit_ticks_above_ask=50, upper_limit_ticks=0)})
     world = opened(settings=settings)
     world.signal(last=10_033, ask=10_040)
     assert world.last(OrderIntended).price == 10_130
@@ -310,7 +310,8 @@ def test_an_unknown_order_in_no_listing_for_a_minute_is_presumed_not_placed_and_
 
 
 def test_resuming_releases_a_frozen_stock_whose_orders_are_resolved_halted_or_not() -> None:
-    world = opened(Broker(outcomes=["lost"]))
+    settings = with_settings(lambda s: {"risk": structs.replace(s.risk, repeat_seconds=0)})
+    world = opened(Broker(outcomes=["lost"]), settings=settings)
     world.signal(A)
     world.pass_time(70)
     assert list(world.own.frozen) == [A]

@@ -32,7 +32,7 @@ from kquant.events.portfolio import (
 )
 from kquant.krx import tick_size
 from tests.orders.lives import lives
-from tests.orders.orders_world import CODES, Broker, World, kst, with_settings
+from tests.orders.orders_world import CODES, FUND, Broker, World, kst, with_settings
 
 START_CASH = 30_000_000
 codes = st.sampled_from(CODES)
@@ -215,7 +215,8 @@ class OrdersAgainstABroker(RuleBasedStateMachine):
         if intent.side == "sell":
             assert intent.qty == self.positions[intent.code], "O9: the whole position, no more"
             return
-        risk, ticks = self.world.settings.risk, self.world.settings.krx.ticks
+        risk, krx = self.world.settings.risk, self.world.settings.krx
+        ticks = krx.fund_ticks if intent.code == FUND else krx.ticks
         assert not self.is_halted, "O8"
         assert intent.code not in self.positions or intent.replaces is not None
         if intent.replaces is not None:

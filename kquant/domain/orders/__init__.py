@@ -19,7 +19,7 @@ from kquant.events.day import (
     ResumeOrdered,
 )
 from kquant.events.feed import ClockSkewed, FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
-from kquant.events.market import BarsClosed, TriggerFired
+from kquant.events.market import BarsClosed, MarketStatusChanged, SnapshotTaken, TriggerFired
 from kquant.events.orders import (
     CancelAccepted,
     CancelRefused,
@@ -54,6 +54,7 @@ ORDERS: Owner[Own, Seen] = Owner(
     reacts=(
         BuySignalled,
         TriggerFired,
+        MarketStatusChanged,
         PortfolioOpened,
         PortfolioSynchronised,
         PositionOpened,
@@ -90,10 +91,11 @@ ORDERS: Owner[Own, Seen] = Owner(
         ClockSkewed,
         ListingAnswered,
         OrderSendStarted,
+        BalanceAnswered,
         CashMoved,
         PortfolioAdjusted,
         BarsClosed,
-        BalanceAnswered,
+        SnapshotTaken,
     ),
     own=Own(),
     seen=Seen(),

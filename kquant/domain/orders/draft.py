@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kquant.domain.orders.chain import heir
+from kquant.domain.orders.grid import Bands, bands_of
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.seen import Held, Moved, Seen
 from kquant.domain.orders.state import POLL, Own, evolve, quoting
@@ -146,6 +147,10 @@ class Draft:
     def held(self, code: Symbol) -> Held | None:
         """Return the position, None without one."""
         return self.seen.positions.get(code)
+
+    def bands(self, code: Symbol) -> Bands:
+        """Return the tick bands of a stock."""
+        return bands_of(self.seen.stocks.get(code), self.settings.krx)
 
     def lags(self, code: Symbol) -> bool:
         """Tell whether portfolio has yet to book a fill of that stock: its quantity is then not to be sold on."""

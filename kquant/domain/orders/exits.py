@@ -66,7 +66,7 @@ def tend(draft: Draft, code: Symbol) -> None:
     if is_ordered_out(draft, code):
         sell(draft, code, "operator")
         return
-    wanted = levels_of(held, draft.settings.exits, draft.settings.krx.ticks)
+    wanted = levels_of(held, draft.settings.exits, draft.bands(code))
     armed = {one.kind: one for one in draft.own.armed.get(code, ())}
     for level in wanted:
         known = armed.pop(level.kind, None)

@@ -108,8 +108,4 @@ def _may_go(draft: Draft, case: Case, order: Order, left: Shares) -> bool:
         return False
     chained = sum(one.filled_amount for one in draft.own.orders.values() if one.decision == order.decision)
     needed = with_costs(left, case.price, case.costs)
-    return (
-        chained + needed <= draft.settings.risk.max_order_krw
-        and needed <= case.left_today_krw()
-        and needed <= case.free_krw()
-    )
+    return chained + needed <= draft.settings.risk.max_order_krw and needed <= case.room_krw()

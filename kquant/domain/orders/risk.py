@@ -1,181 +1,33 @@
-"""The limits on a buy as pure rules in a fixed order: the first breach denies it, with a code and its numbers."""
+"""The rules on a buy, in a fixed order: the first one broken denies it, with a code and its numbers.
+
+Every rule is a pure function of one case. A new rule is one function and one line of `RULES`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import Struct
-
-from kquant.domain.orders.draft import fills_unbooked
-from kquant.domain.orders.seen import Seen, is_armed
-from kquant.domain.orders.sizing import (
-    BP,
-    affordable,
-    bought_krw,
-    equity_krw,
-    limit_price,
-    price_cap,
-    reserved_krw,
-    with_costs,
-)
-from kquant.domain.orders.state import Own, quoting
+from kquant.domain.orders import limits, stock_rules
+from kquant.domain.orders.case import Breach, Case, Finding
+from kquant.domain.orders.grid import bands_of
+from kquant.domain.orders.limits import unresolved
+from kquant.domain.orders.seen import Seen
+from kquant.domain.orders.sizing import SIZINGS, affordable, equity_krw, limit_price, price_cap
+from kquant.domain.orders.state import Own
 from kquant.events.orders import QuoteAnswered
 from kquant.events.pipeline import BuySignalled
 from kquant.krx import CostTable
 from kquant.settings import Settings
-from kquant.values import MINUTE_US, SECOND_US, Krw, Micros, Shares
+from kquant.values import Krw, Micros, Shares
+
+QUOTE_MISSING = Breach(rule="QUOTE_MISSING", value=0, limit=1)
+"""No price came over HTTPS in time."""
 
 
-class Case(Struct, frozen=True, kw_only=True):
-    """A buy asked for: what is known, and what it would cost a share.
-
-    quote: the price confirmed over HTTPS; None before the answer, and where none is asked for.   last, ask: the newest
-    known, the quote's if there is one.   cap: the highest limit the collar allows.   price: the limit; of a market order
-    the day's upper limit, at which the broker sets cash aside (kis-protocol 4.5). 0 where there is no price in the band.
-    """
-
-    own: Own
-    seen: Seen
-    settings: Settings
-    costs: CostTable
-    signal: BuySignalled
-    at: Micros
-    last: Krw
-    ask: Krw
-    cap: Krw
-    price: Krw
-    quote: QuoteAnswered | None = None
-
-    def share_krw(self) -> int:
-        """The part of equity one new position may take (won)."""
-        return equity_krw(self.seen) * self.settings.risk.position_share_bp // BP
-
-    def free_krw(self) -> int:
-        """Cash that is not set aside (won)."""
-        return (self.seen.cash_krw if self.seen.cash_krw is not None else 0) - reserved_krw(self.own, self.seen)
-
-    def left_today_krw(self) -> int:
-        """What the day's buys may still amount to (won)."""
-        return self.settings.risk.max_day_buy_krw - bought_krw(self.own)
-
-    def one_share_krw(self) -> Krw:
-        """What one share takes, costs included (won)."""
-        return with_costs(Shares(1), self.price, self.costs)
-
-
-class Breach(Struct, frozen=True, kw_only=True):
-    """A limit that was met: its code, the value found, the limit."""
-
-    rule: str
-    value: int
-    limit: int
-
-
-Finding = tuple[int, int] | None
-"""(value, limit) if the rule is broken."""
-
-
-def _halted(case: Case) -> Finding:
-    return (1, 0) if case.own.halted is not None else None
-
-
-def _not_armed(case: Case) -> Finding:
-    """A real account trades only on days on which a person said so."""
-    return None if is_armed(case.seen, case.settings, case.at) else (0, 1)
-
-
-def _clock_skew(case: Case) -> Finding:
-    """Hours and the times of orders are the broker's: while clocks differ neither can be told (O8)."""
-    return (case.seen.skew, case.settings.feed.skew_seconds) if case.seen.skew else None
-
-
-def _session_closed(case: Case) -> Finding:
-    """Buys only in continuous trading: in an auction the best ask says nothing about the price."""
-    hours = case.seen.hours
-    if hours is None or case.seen.is_closed:
-        return (0, 1)
-    return None if hours.open_at <= case.at < hours.closing_auction_at else (0, 1)
-
-
-def _flattening(case: Case) -> Finding:
-    return (1, 0) if case.seen.is_flattening and case.settings.exits.flat_at_close else None
-
-
-def _not_ready(case: Case) -> Finding:
-    """The portfolio is open, every fill is booked, and no order's fate is unknown (C0.7)."""
-    if case.seen.cash_krw is None:
-        return (0, 1)
-    open_doubts = unresolved(case.own, case.seen) + fills_unbooked(case.own, case.seen, None)
-    return (open_doubts, 0) if open_doubts else None
-
-
-def _frozen(case: Case) -> Finding:
-    return (1, 0) if case.signal.code in case.own.frozen else None
-
-
-def _already_held(case: Case) -> Finding:
-    held = case.seen.positions.get(case.signal.code)
-    return (held.qty, 0) if held is not None else None
-
-
-def _open_order(case: Case) -> Finding:
-    """One order of a stock at a time; one whose price is being asked for is as good as there."""
-    orders = sum(order.code == case.signal.code for order in case.own.live_orders())
-    open_now = orders + len(quoting(case.own, case.seen.heard, case.signal.code))
-    return (open_now, 0) if open_now else None
-
-
-def _cooldown(case: Case) -> Finding:
-    closed_at, limit = case.seen.closed_at.get(case.signal.code), case.settings.risk.cooldown_seconds
-    if closed_at is None or case.at - closed_at >= limit * SECOND_US:
-        return None
-    return ((case.at - closed_at) // SECOND_US, limit)
-
-
-def _max_positions(case: Case) -> Finding:
-    codes = {*case.seen.positions, *(order.code for order in case.own.live_orders() if order.side == "buy")}
-    limit = case.settings.risk.max_positions
-    return (len(codes), limit) if len(codes) >= limit else None
-
-
-def _orders_per_minute(case: Case) -> Finding:
-    valid = case.settings.risk.order_valid_seconds * SECOND_US
-    recent = sum(order.valid_until - valid > case.at - MINUTE_US for order in case.own.orders.values())
-    limit = case.settings.risk.max_orders_per_minute
-    return (recent, limit) if recent >= limit else None
-
-
-def _orders_per_day(case: Case) -> Finding:
-    count, limit = len(case.own.orders), case.settings.risk.max_orders_per_day
-    return (count, limit) if count >= limit else None
-
-
-def _day_loss(case: Case) -> Finding:
-    loss, limit = case.seen.costs_krw - case.seen.realised_krw, case.settings.risk.max_day_loss_krw
-    return (loss, limit) if loss >= limit else None
-
-
-def _price_band(case: Case) -> Finding:
-    """There is an ask, and the collar and the day's upper limit reach it."""
-    return (case.ask, case.cap) if case.price <= 0 or case.price < case.ask else None
-
-
-def _order_amount(case: Case) -> Finding:
-    limit = case.settings.risk.max_order_krw
-    return (case.one_share_krw(), limit) if case.one_share_krw() > limit else None
-
-
-def _day_buy_amount(case: Case) -> Finding:
-    left = case.left_today_krw()
-    if case.one_share_krw() <= left:
-        return None
-    limit = case.settings.risk.max_day_buy_krw
-    return (limit - left + case.one_share_krw(), limit)
-
-
-def _cash(case: Case) -> Finding:
-    free = case.free_krw()
-    return (case.one_share_krw(), free) if case.one_share_krw() > free else None
+def _volume(case: Case) -> Finding:
+    """Not even one share is the part of the day's volume a buy may take."""
+    found = case.volume_shares()
+    return (found, 1) if found is not None and found < 1 else None
 
 
 def _qty_zero(case: Case) -> Finding:
@@ -184,41 +36,54 @@ def _qty_zero(case: Case) -> Finding:
 
 def _order_small(case: Case) -> Finding:
     """What the limits leave is too little, as when the day's amount is nearly used up."""
-    amount, limit = size(case) * case.price, case.settings.risk.min_order_krw
+    amount, limit = size(case) * case.limit, case.risk.min_order_krw
     return (amount, limit) if amount < limit else None
 
 
-RULES: tuple[tuple[str, Callable[[Case], Finding]], ...] = (
-    ("HALTED", _halted),
-    ("NOT_ARMED", _not_armed),
-    ("CLOCK_SKEW", _clock_skew),
-    ("SESSION_CLOSED", _session_closed),
-    ("FLATTENING", _flattening),
-    ("NOT_READY", _not_ready),
-    ("FROZEN", _frozen),
-    ("ALREADY_HELD", _already_held),
-    ("OPEN_ORDER", _open_order),
-    ("COOLDOWN", _cooldown),
-    ("MAX_POSITIONS", _max_positions),
-    ("ORDERS_PER_MINUTE", _orders_per_minute),
-    ("ORDERS_PER_DAY", _orders_per_day),
-    ("DAY_LOSS", _day_loss),
-    ("PRICE_BAND", _price_band),
-    ("ORDER_AMOUNT", _order_amount),
-    ("DAY_BUY_AMOUNT", _day_buy_amount),
-    ("CASH", _cash),
+Rule = tuple[str, Callable[[Case], Finding]]
+
+RULES: tuple[Rule, ...] = (
+    ("HALTED", limits.halted),
+    ("NOT_ARMED", limits.not_armed),
+    ("CLOCK_SKEW", limits.clock_skew),
+    ("SESSION_CLOSED", limits.session_closed),
+    ("FLATTENING", limits.flattening),
+    ("NOT_READY", limits.not_ready),
+    ("FROZEN", stock_rules.frozen),
+    ("ALREADY_HELD", stock_rules.already_held),
+    ("OPEN_ORDER", stock_rules.open_order),
+    ("COOLDOWN", stock_rules.cooldown),
+    ("REPEAT", stock_rules.repeat),
+    ("MAX_BUYS_STOCK", stock_rules.max_buys_stock),
+    ("UNLISTED", stock_rules.unlisted),
+    ("STOCK_HALTED", stock_rules.stock_halted),
+    ("VI", stock_rules.interrupted),
+    ("AUCTION", stock_rules.auction),
+    ("LIQUIDATION", stock_rules.liquidation),
+    ("ADMINISTRATIVE", stock_rules.administrative),
+    ("WARNING", stock_rules.warning),
+    ("OVERHEATED", stock_rules.overheated),
+    ("MAX_POSITIONS", limits.max_positions),
+    ("ORDERS_PER_MINUTE", limits.orders_per_minute),
+    ("ORDERS_PER_DAY", limits.orders_per_day),
+    ("DAY_LOSS", limits.day_loss),
+    ("STALE", stock_rules.stale),
+    ("QUOTE_MISSING", stock_rules.quote_missing),
+    ("PRICE_MOVED", stock_rules.price_moved),
+    ("UPPER_LOCKED", stock_rules.upper_locked),
+    ("PRICE_BAND", stock_rules.price_band),
+    ("NEAR_UPPER", stock_rules.near_upper),
+    ("ORDER_AMOUNT", limits.order_amount),
+    ("DAY_BUY_AMOUNT", limits.day_buy_amount),
+    ("MAX_STOCK", limits.max_stock),
+    ("MAX_EXPOSURE", limits.max_exposure),
+    ("CASH", limits.cash),
+    ("ORDERABLE", limits.orderable),
+    ("VOLUME", _volume),
     ("QTY_ZERO", _qty_zero),
     ("ORDER_SMALL", _order_small),
 )
 """Rules in the order they are asked. Those after PRICE_BAND may rely on a price."""
-
-
-def unresolved(own: Own, seen: Seen) -> int:
-    """Return how many orders may or may not have been placed, frozen stocks left out: a person knows of those."""
-    return sum(
-        order.state == "intended" and order.intent in seen.doubts and order.code not in own.frozen
-        for order in own.live_orders()
-    )
 
 
 def case_of(
@@ -230,28 +95,40 @@ def case_of(
     at: Micros,
     quote: QuoteAnswered | None = None,
 ) -> Case:
-    """Return the case of a signal, its price worked out: from *quote* if there is one, else from the signal."""
-    stock = seen.stocks.get(signal.code)
-    upper = stock.upper if stock is not None else None
-    last, ask = signal.last, signal.ask
-    if quote is not None:
-        last, ask = quote.last, quote.ask
-        # 0 is no limit at all (liquidation trading): then the listing's stands.
-        upper = quote.upper if quote.upper > 0 else upper
-    bands, risk = settings.krx.ticks, settings.risk
+    """Return the case of a signal, its limit price worked out, from the quote confirmed over HTTPS if there is one."""
+    stock, risk = seen.stocks.get(signal.code), settings.risk
+    bands = bands_of(stock, settings.krx)
+    last, ask = (quote.last, quote.ask) if quote is not None else (signal.last, signal.ask)
+    upper = _limit(quote.upper if quote is not None else 0, stock.upper if stock is not None else None)
+    lower = _limit(quote.lower if quote is not None else 0, stock.lower if stock is not None else None)
     cap = price_cap(last, upper, risk, bands)
-    price = limit_price(ask, cap, risk, bands)
-    if risk.entry_kind == "market":
-        price = upper if upper is not None and 0 < ask <= cap else Krw(0)
+    limit = limit_price(ask, cap, risk, bands)
+    age, volume = _from_snapshot(seen, signal, at)
     return Case(
-        own=own, seen=seen, settings=settings, costs=costs, signal=signal, at=at, last=last, ask=ask, cap=cap, price=price,
+        own=own,
+        seen=seen,
+        settings=settings,
+        costs=costs,
+        signal=signal,
+        at=at,
         quote=quote,
-    )  # fmt: skip
+        stock=stock,
+        bands=bands,
+        last=last,
+        ask=ask,
+        upper=upper,
+        lower=lower,
+        cap=cap,
+        limit=limit,
+        price=limit if risk.entry_kind == "limit" else (upper if upper is not None else Krw(0)),
+        volume=quote.volume if quote is not None else volume,
+        age_us=age,
+    )
 
 
-def breach_of(case: Case) -> Breach | None:
+def breach_of(case: Case, rules: tuple[Rule, ...] = RULES) -> Breach | None:
     """Return the first limit the buy meets, None if it may go."""
-    for rule, broken in RULES:
+    for rule, broken in rules:
         found = broken(case)
         if found is not None:
             return Breach(rule=rule, value=int(found[0]), limit=int(found[1]))
@@ -259,7 +136,43 @@ def breach_of(case: Case) -> Breach | None:
 
 
 def size(case: Case) -> Shares:
-    """Return how many shares to buy: the equity share, inside the order's, the day's and the cash limit."""
-    risk = case.settings.risk
-    budget = min(case.share_krw(), risk.max_order_krw, case.left_today_krw(), case.free_krw())
-    return affordable(budget, case.price, case.costs)
+    """Return how many shares to buy: what the sizing says, inside every limit on amounts, cash and volume.
+
+    Zero without a price.
+    """
+    if case.price <= 0:
+        return Shares(0)
+    budget = min(SIZINGS[case.risk.sizing](equity_krw(case.seen), case.risk), case.room_krw())
+    qty = affordable(budget, case.price, case.costs)
+    volume = case.volume_shares()
+    return qty if volume is None else Shares(min(qty, volume))
+
+
+def _limit(confirmed: Krw | int, listed: Krw | None) -> Krw | None:
+    """Return the day's limit: as confirmed, else as listed in the morning."""
+    return Krw(confirmed) if confirmed > 0 else listed
+
+
+def _from_snapshot(seen: Seen, signal: BuySignalled, at: Micros) -> tuple[int | None, Shares | None]:
+    """Return the age (microseconds) of the signal's price at *at* and the day's shares, None for what is not known."""
+    for snapshot in seen.snapshots:
+        quoted = snapshot.quotes.get(signal.code)
+        if snapshot.seq == signal.snapshot and quoted is not None:
+            ages = (quoted.last_age_ms, quoted.quote_age_ms)
+            known = [age for age in ages if age is not None]
+            age = at - snapshot.at + max(known) * 1_000 if len(known) == len(ages) else None
+            return age, quoted.volume
+    return None, None
+
+
+__all__ = [
+    "QUOTE_MISSING",
+    "RULES",
+    "Breach",
+    "Case",
+    "Finding",
+    "breach_of",
+    "case_of",
+    "size",
+    "unresolved",
+]

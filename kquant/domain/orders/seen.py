@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
+from kquant.domain.orders import standing
 from kquant.domain.orders.heard import TOLD, Heard, hear
+from kquant.domain.orders.standing import Standing
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Recorded, name_of
 from kquant.events.day import AlarmRang, ArmOrdered, DayOpened, DisarmOrdered, FlattenOrdered, JobDue, ResumeOrdered
 from kquant.events.feed import ClockSkewed, FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
-from kquant.events.market import BarsClosed
+from kquant.events.market import BarsClosed, MarketStatusChanged, Quoted, SnapshotTaken, TriggerFired
 from kquant.events.orders import (
     CancelAccepted,
     CancelRefused,
@@ -18,8 +20,10 @@ from kquant.events.orders import (
     ExecutionsWanted,
     OrderSendStarted,
     OrderUnknown,
+    QuoteAnswered,
 )
 from kquant.events.portfolio import (
+    BalanceAnswered,
     CashMoved,
     PortfolioAdjusted,
     PortfolioOpened,
@@ -34,12 +38,43 @@ from kquant.values import IntentId, Krw, Micros, Seq, Shares, Symbol, to_kst
 
 
 class Held(Struct, frozen=True, kw_only=True):
-    """A position as portfolio tells it. high: highest trade known since we hold it (won), 0 before any bar."""
+    """A position as portfolio tells it. high: highest trade known since we hold it (won), 0 before any bar.
+
+    since: when it was opened; what is sold of it in part changes nothing.   is_carried: held from the day before.
+    """
 
     name: str
     qty: Shares
     cost_krw: Krw
     high: Krw = Krw(0)
+    since: Micros = Micros(0)
+    is_carried: bool = False
+
+
+class Carried(Struct, frozen=True, kw_only=True):
+    """What the day began with of one stock."""
+
+    qty: Shares
+    cost_krw: Krw
+
+
+SNAPSHOTS_KEPT = 3
+"""A signal's snapshot is looked at when its price was confirmed as well; later ones may have been taken by then."""
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """A market snapshot: its place in the log, its instant, and what it held."""
+
+    seq: int
+    at: Micros
+    quotes: dict[Symbol, Quoted]
+
+
+class Orderable(Struct, frozen=True, kw_only=True):
+    """What the broker last said it takes orders for without credit (won). asked: seq of the request."""
+
+    asked: int
+    krw: Krw
 
 
 class Moved(Struct, frozen=True, kw_only=True):
@@ -96,6 +131,13 @@ class Seen(Struct, frozen=True, kw_only=True):
     """Stocks held that a person wants sold."""
     all_out: Seq = Seq(0)
     """Where a person wanted everything sold: what buys intended before bring is sold as well, until resumed."""
+    prices: dict[Symbol, Krw] = {}
+    """Last price known of a stock (won): of a bar, a trigger, a snapshot or an answer over HTTPS."""
+    standings: dict[Symbol, Standing] = {}
+    carried: dict[Symbol, Carried] = {}
+    snapshots: tuple[Snapshot, ...] = ()
+    """The last ones, oldest first."""
+    orderable: Orderable | None = None
 
 
 def observe(seen: Seen, fact: Recorded) -> Seen:
@@ -103,8 +145,8 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
     if isinstance(fact.event, TOLD):
         seen = structs.replace(seen, heard=hear(seen.heard, fact))
     match fact.event:
-        case BarsClosed():
-            return _bars(seen, fact.event)
+        case BarsClosed() | TriggerFired() | SnapshotTaken() | QuoteAnswered() | MarketStatusChanged():
+            return _market(seen, fact)
         case AlarmRang(alarm=alarm, due=due):
             final = fact.seq if alarm == "final" else seen.final_seq
             return structs.replace(seen, rang={**seen.rang, alarm: due}, final_seq=final)
@@ -163,10 +205,17 @@ def _portfolio(seen: Seen, fact: Recorded) -> Seen:
     match fact.event:
         case PortfolioOpened(cash_krw=cash) | PortfolioAdjusted(cash_krw=cash):
             return structs.replace(seen, cash_krw=cash)
+        case BalanceAnswered(orderable_krw=krw) if krw is not None:
+            asked = fact.caused_by if fact.caused_by is not None else fact.seq
+            return structs.replace(seen, orderable=Orderable(asked=asked, krw=krw))
         case CashMoved():
             return _cash(seen, fact.event)
-        case PositionOpened(code=code, name=name, qty=qty, cost_krw=cost):
-            return _hold(seen, code, Held(name=name, qty=qty, cost_krw=cost))
+        case PositionOpened(code=code, name=name, qty=qty, cost_krw=cost, carried=is_carried):
+            if is_carried:
+                carried = {**seen.carried, code: Carried(qty=qty, cost_krw=cost)}
+                seen = structs.replace(seen, carried=carried)
+            held = Held(name=name, qty=qty, cost_krw=cost, since=fact.at, is_carried=is_carried)
+            return _hold(seen, code, held)
         case PositionChanged(code=code, qty=qty, cost_krw=cost, realised_krw=realised):
             seen = _hold(seen, code, structs.replace(seen.positions[code], qty=qty, cost_krw=cost))
             return structs.replace(seen, realised_krw=seen.realised_krw + realised)
@@ -195,6 +244,27 @@ def _cash(seen: Seen, event: CashMoved) -> Seen:
         costs_krw=seen.costs_krw + costs,
         moved={**seen.moved, event.order_no: moved},
     )
+
+
+def _market(seen: Seen, fact: Recorded) -> Seen:
+    """Keep the last price of a stock, how it stands, and what signals were made from."""
+    match fact.event:
+        case BarsClosed(bars=bars):
+            seen = _bars(seen, fact.event)
+            return structs.replace(seen, prices=seen.prices | {bar.code: bar.close for bar in bars})
+        case TriggerFired(code=code, price=price):
+            return structs.replace(seen, prices=seen.prices | {code: price})
+        case SnapshotTaken(quotes=quotes):
+            prices = seen.prices | {quote.code: quote.last for quote in quotes if quote.last is not None}
+            snapshot = Snapshot(seq=fact.seq, at=fact.at, quotes={quote.code: quote for quote in quotes})
+            return structs.replace(seen, prices=prices, snapshots=(*seen.snapshots, snapshot)[-SNAPSHOTS_KEPT:])
+        case QuoteAnswered(code=code, last=last):
+            prices = seen.prices | {code: last} if last > 0 else seen.prices
+            standings = {**seen.standings, code: standing.answered(fact.event, fact.at)}
+            return structs.replace(seen, prices=prices, standings=standings)
+        case MarketStatusChanged(code=code):
+            return structs.replace(seen, standings={**seen.standings, code: standing.told(fact.event, fact.at)})
+    return seen
 
 
 def _bars(seen: Seen, event: BarsClosed) -> Seen:

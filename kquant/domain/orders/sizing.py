@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from kquant.domain.orders.chain import set_aside
 from kquant.domain.orders.draft import fills_unbooked
 from kquant.domain.orders.lifecycle import Order
@@ -13,6 +15,9 @@ from kquant.values import Krw, Shares
 
 PPM = 1_000_000
 BP = 10_000
+
+Sizing = Callable[[int, RiskSettings], int]
+"""(equity in won, the settings) -> how much one buy is for before any limit (won)."""
 
 
 def price_cap(last: Krw, upper: Krw | None, risk: RiskSettings, bands: tuple[TickBand, ...]) -> Krw:
@@ -77,3 +82,17 @@ def bought_krw(own: Own) -> Krw:
     )
     others = sum(external.filled_amount for external in own.externals.values() if external.side == "buy")
     return Krw(ours + others)
+
+
+def equal_share(equity: int, risk: RiskSettings) -> int:
+    """The same part of equity for every position (won)."""
+    return equity * risk.position_share_bp // BP
+
+
+def fixed_amount(_: int, risk: RiskSettings) -> int:
+    """The same amount for every position (won), whatever the equity."""
+    return risk.fixed_amount_krw
+
+
+SIZINGS: Mapping[str, Sizing] = {"equal_share": equal_share, "fixed_amount": fixed_amount}
+"""How much a buy is for, by the name in `risk.sizing`. A new way of sizing is one function and one line here."""
