@@ -26,7 +26,7 @@ class Scripted:
         self.answers = answers
         self.asked: list[str] = []
 
-    async def score(self, wanted: ScoreWanted) -> Scored | Abstained:
+    async def score(self, wanted: ScoreWanted, cause: Seq) -> Scored | Abstained:
         self.asked.append(wanted.code)
         answer = self.answers[wanted.code]
         if isinstance(answer, asyncio.Event):
@@ -89,7 +89,7 @@ async def test_abstentions_errors_and_expired_requests_have_their_own_outcomes(
     await scorer.start()
     await quiet.until_idle(scorer)
     assert list(outcomes(journal).values()) == [
-        ScoreFailed(cycle=1, code="c", why="expired before it was asked"),
+        ScoreFailed(cycle=1, code="c", why="expired before it was asked", stale=True),
         ScoreAbstained(cycle=1, code="a", why="thin"),
         ScoreFailed(cycle=1, code="b", why="RuntimeError: refused"),
     ]

@@ -15,10 +15,10 @@ from typing import Any, Protocol, TypeVar
 
 from kquant.events.analyzer import (
     BatchFailed,
-    BatchRow,
     BatchScored,
     BatchWanted,
     Coverage,
+    ListingAnswered,
     ResearchAnswered,
     ResearchWanted,
 )
@@ -27,9 +27,10 @@ from kquant.events.scanner import ReadExpired, ReadFailed
 from kquant.gateways.clock import Clock
 from kquant.gateways.follow import Answering, TooLate
 from kquant.gateways.research import helper
+from kquant.gateways.research.analyst import Analyst
 from kquant.gateways.research.heuristic import MODEL
 from kquant.journal.port import Journal
-from kquant.values import Krw
+from kquant.values import Krw, Seq, Symbol
 
 T = TypeVar("T")
 
@@ -45,7 +46,11 @@ class Attachments(Protocol):
 
 
 class AnalysisGateway(Answering):
-    """Answers research and batch requests of the analyzer. table: path of the Parquet file for the day, None without one."""
+    """Answers research and batch requests of the analyzer.
+
+    table: path of the Parquet file for the day, None without one.   analyst: scores the batches in place of the
+    heuristic, None without one.
+    """
 
     stream = by = "research"
     takes = (ResearchWanted, BatchWanted)
@@ -59,10 +64,13 @@ class AnalysisGateway(Answering):
         *,
         changed: Callable[[], None],
         on_fatal: Callable[[str], None],
+        analyst: Analyst | None = None,
     ) -> None:
         super().__init__(journal, clock, changed=changed, on_fatal=on_fatal)
         self._attachments = attachments
         self._table = table
+        self._analyst = analyst
+        self._listed: dict[Symbol, str] = {}
         self._pool: ProcessPoolExecutor | None = None
         self._loaded: dict[str, asyncio.Task[tuple[int, tuple[Coverage, ...]]]] = {}
         self._batches = 0
@@ -72,6 +80,12 @@ class AnalysisGateway(Answering):
         await super().close()
         await self._dismiss()
 
+    def take(self, fact: Recorded) -> None:
+        """Start answering a request; of the listing the names are kept for the analyst."""
+        if isinstance(fact.event, ListingAnswered):
+            self._listed = {stock.code: stock.name for stock in fact.event.stocks}
+        super().take(fact)
+
     async def answer(self, fact: Recorded) -> Event:
         """Read the table, or score a batch; whatever comes of it is the outcome."""
         match fact.event:
@@ -80,7 +94,7 @@ class AnalysisGateway(Answering):
             case BatchWanted() as batch:
                 self._batches += 1
                 try:
-                    return await self._batch(batch)
+                    return await self._batch(batch, fact.seq)
                 finally:
                     self._batches -= 1
                     if self._batches == 0:
@@ -107,16 +121,26 @@ class AnalysisGateway(Answering):
             return ReadFailed(what=what, reason=f"{self._table.name}: {error}")
         return ResearchAnswered(table=name, stocks=stocks, coverage=coverage)
 
-    async def _batch(self, wanted: BatchWanted) -> Event:
+    async def _batch(self, wanted: BatchWanted, cause: Seq) -> Event:
         if self._clock.now() > wanted.valid_until:
             return BatchFailed(batch=wanted.batch, why="expired before it was scored")
+        work = self._rows(wanted) if self._analyst is None else self._judged(self._analyst, wanted, cause)
         try:
-            rows = await self.in_time(self._rows(wanted), wanted.valid_until)
+            return await self.in_time(work, wanted.valid_until)
         except TooLate:
             return BatchFailed(batch=wanted.batch, why="not scored in time")
         except Exception as error:  # noqa: BLE001  whatever the helper does, the request gets its one outcome
             await self._forget(error)
             return BatchFailed(batch=wanted.batch, why=f"{type(error).__name__}: {error}")
+
+    async def _judged(self, analyst: Analyst, wanted: BatchWanted, cause: Seq) -> BatchScored | BatchFailed:
+        await self._ready(wanted)
+        subjects = await self._call(helper.subjects, wanted.table, wanted.codes)
+        return await analyst.analyse(wanted, cause, subjects, self._listed)
+
+    async def _rows(self, wanted: BatchWanted) -> BatchScored:
+        await self._ready(wanted)
+        rows = await self._call(helper.score, wanted.table, wanted.codes)
         return BatchScored(
             batch=wanted.batch,
             rows=rows,
@@ -128,12 +152,11 @@ class AnalysisGateway(Answering):
             latency_ms=0,
         )
 
-    async def _rows(self, wanted: BatchWanted) -> tuple[BatchRow, ...]:
+    async def _ready(self, wanted: BatchWanted) -> None:
         if wanted.table not in self._loaded:
             # A run that was started again: the helper is new and knows the table only by its hash.
             self._load(wanted.table, None)
         await asyncio.shield(self._loaded[wanted.table])
-        return await self._call(helper.score, wanted.table, wanted.codes)
 
     def _load(self, name: str, content: bytes | None) -> asyncio.Task[tuple[int, tuple[Coverage, ...]]]:
         async def load() -> tuple[int, tuple[Coverage, ...]]:

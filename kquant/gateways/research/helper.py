@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 
 from kquant.events.analyzer import BatchRow, Coverage
+from kquant.gateways.research.analyst import Subject, subject_of
 from kquant.gateways.research.heuristic import score_row
 from kquant.gateways.research.table import ResearchRow, read_table
 from kquant.values import Symbol
@@ -47,3 +48,9 @@ def score(table: str, codes: Sequence[Symbol]) -> tuple[BatchRow, ...]:
     """Return the parts of those codes that the table has. The table must have been loaded."""
     rows = _tables[table]
     return tuple(BatchRow(code=code, parts=score_row(rows[code])) for code in codes if code in rows)
+
+
+def subjects(table: str, codes: Sequence[Symbol]) -> tuple[Subject, ...]:
+    """Return what an analyst is told of those codes that the table has. The table must have been loaded."""
+    rows = _tables[table]
+    return tuple(subject_of(rows[code]) for code in codes if code in rows)

@@ -14,6 +14,8 @@ None.
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from kquant.events.analyzer import AnalysisParts
 from kquant.gateways.research.table import ResearchRow
 from kquant.gateways.scoring.points import Curve, along, mean_of_known, out_of
@@ -77,13 +79,14 @@ def flows(row: ResearchRow) -> int | None:
     """Return points of 100 for what foreigners and institutions bought, net, of what was traded."""
     return mean_of_known(
         (
-            (_points(FLOW_BP, _net_bp(row, 5, row.foreign_net_5d, row.institution_net_5d)), 3),
-            (_points(FLOW_BP, _net_bp(row, 20, row.foreign_net_20d, row.institution_net_20d)), 2),
+            (_points(FLOW_BP, net_bp(row, 5, row.foreign_net_5d, row.institution_net_5d)), 3),
+            (_points(FLOW_BP, net_bp(row, 20, row.foreign_net_20d, row.institution_net_20d)), 2),
         )
     )
 
 
-def _net_bp(row: ResearchRow, days: int, foreign: int | None, institution: int | None) -> int | None:
+def net_bp(row: ResearchRow, days: int, foreign: int | None, institution: int | None) -> int | None:
+    """Return the net buying of those who are known, in basis points of the volume of the last *days*; None if unknown."""
     known = [net for net in (foreign, institution) if net is not None]
     if not known or row.volumes is None or len(row.volumes) < days:
         return None
@@ -99,8 +102,18 @@ def news(row: ResearchRow) -> int | None:
     return along(TONE, row.news_tone * heard // TITLES_FOR_FULL_TONE)
 
 
-def technicals(row: ResearchRow) -> int | None:
-    """Return points of 100 for trend, place against its means, and volume. A stock that does not trade has none."""
+class Trend(Struct, frozen=True, kw_only=True):
+    """A stock's way over the last 20 trading days. volume_percent: of 5 days over 20.   below_high_bp: of 52 weeks."""
+
+    change_bp: int
+    over_mean_bp: int
+    cross_bp: int
+    volume_percent: int | None
+    below_high_bp: int | None
+
+
+def trend(row: ResearchRow) -> Trend | None:
+    """Return the numbers of the trend; None for a stock without 20 closes above zero."""
     closes = row.closes
     if closes is None or len(closes) < CLOSES_LEAST or min(closes[-CLOSES_LEAST:]) <= 0:
         return None
@@ -108,15 +121,27 @@ def technicals(row: ResearchRow) -> int | None:
     sum20, sum5 = sum(closes[-20:]), sum(closes[-5:])
     volumes = row.volumes if row.volumes is not None and len(row.volumes) >= CLOSES_LEAST else None
     volume20 = 0 if volumes is None else sum(volumes[-20:])
-    volume = None if volumes is None or volume20 <= 0 else sum(volumes[-5:]) * 400 // volume20
     high = row.w52_high
-    below = None if high is None or high <= 0 else max(0, (high - last) * 10_000 // high)
+    return Trend(
+        change_bp=(last - first) * 10_000 // first,
+        over_mean_bp=(last * 20 - sum20) * 10_000 // sum20,
+        cross_bp=(sum5 * 4 - sum20) * 10_000 // sum20,
+        volume_percent=None if volumes is None or volume20 <= 0 else sum(volumes[-5:]) * 400 // volume20,
+        below_high_bp=None if high is None or high <= 0 else max(0, (high - last) * 10_000 // high),
+    )
+
+
+def technicals(row: ResearchRow) -> int | None:
+    """Return points of 100 for trend, place against its means, and volume. A stock that does not trade has none."""
+    way = trend(row)
+    if way is None:
+        return None
     return mean_of_known(
         (
-            (along(CHANGE_BP, (last - first) * 10_000 // first), 2),
-            (along(OVER_MEAN_BP, (last * 20 - sum20) * 10_000 // sum20), 2),
-            (along(CROSS_BP, (sum5 * 4 - sum20) * 10_000 // sum20), 1),
-            (_points(VOLUME_PERCENT, volume), 1),
-            (_points(BELOW_HIGH_BP, below), 1),
+            (along(CHANGE_BP, way.change_bp), 2),
+            (along(OVER_MEAN_BP, way.over_mean_bp), 2),
+            (along(CROSS_BP, way.cross_bp), 1),
+            (_points(VOLUME_PERCENT, way.volume_percent), 1),
+            (_points(BELOW_HIGH_BP, way.below_high_bp), 1),
         )
     )

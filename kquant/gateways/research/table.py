@@ -1,6 +1,7 @@
 """The research table as scorers read it: one row a stock, known before the day. Runs in the helper process.
 
-The table is Parquet with the columns of `ResearchRow`; further columns are ignored, a missing one is an error.
+The table is Parquet with the columns of `ResearchRow`; further columns are ignored, a missing one is an error unless
+its field has a default.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class ResearchRow(Struct, frozen=True, kw_only=True):
 
     per_x100, pbr_x100: price to earnings and to book, times 100; negative with a loss.   *_bp: basis points.
     *_net_5d, *_net_20d: net shares bought.   news_tone: -100 to 100.   closes, volumes: daily, newest last, won, shares.
-    w52_high: won.
+    w52_high: won.   titles: of news, newest first, as published; the column may be absent.
     """
 
     code: str
@@ -44,16 +45,23 @@ class ResearchRow(Struct, frozen=True, kw_only=True):
     closes: tuple[int, ...] | None
     volumes: tuple[int, ...] | None
     w52_high: int | None
+    titles: tuple[str, ...] | None = None
 
 
 def read_table(content: bytes) -> dict[str, ResearchRow]:
     """Return the rows by code. Raises ResearchError for bytes that are not such a table."""
-    columns = ResearchRow.__struct_fields__
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "research.parquet"
         path.write_bytes(content)
         try:
             with duckdb.connect() as connection:
+                there = {
+                    name
+                    for name, *_ in connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
+                }
+                columns = [
+                    each.name for each in msgspec.structs.fields(ResearchRow) if each.required or each.name in there
+                ]
                 relation = connection.execute(f"SELECT {', '.join(columns)} FROM read_parquet(?)", [str(path)])  # noqa: S608
                 found = relation.fetchall()
         except duckdb.Error as error:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from kquant.events.base import Event, Recorded
 from kquant.events.scanner import ScoreAbstained, ScoreFailed, ScoreGiven, ScoreWanted
 from kquant.gateways.clock import Clock
 from kquant.gateways.follow import Answering, TooLate
-from kquant.gateways.scoring.port import Abstained, Scorer
+from kquant.gateways.scoring.port import Abstained, Scored, Scorer
 from kquant.journal.port import Journal
 
 
@@ -36,26 +38,21 @@ class ScorerGateway(Answering):
         if not isinstance(wanted, ScoreWanted):
             raise TypeError(f"{fact.name} at seq {fact.seq} is no request to a scorer")
         if self._clock.now() > wanted.valid_until:
-            return _failed(wanted, "expired before it was asked")
+            return ScoreFailed(cycle=wanted.cycle, code=wanted.code, why="expired before it was asked", stale=True)
         try:
-            answer = await self.in_time(self._scorer.score(wanted), wanted.valid_until)
+            answer = await self.in_time(self._scorer.score(wanted, fact.seq), wanted.valid_until)
         except TooLate:
             return _failed(wanted, "no answer in time")
         except Exception as error:  # noqa: BLE001  whatever a scorer does, its request gets its one outcome
             return _failed(wanted, f"{type(error).__name__}: {error}")
+        return self._outcome(wanted, answer)
+
+    def _outcome(self, wanted: ScoreWanted, answer: Scored | Abstained) -> Event:
         if isinstance(answer, Abstained):
-            return ScoreAbstained(cycle=wanted.cycle, code=wanted.code, why=answer.why)
+            return ScoreAbstained(cycle=wanted.cycle, code=wanted.code, **structs.asdict(answer))
+        fields = structs.asdict(answer)
         return ScoreGiven(
-            cycle=wanted.cycle,
-            code=wanted.code,
-            parts=answer.parts,
-            reasons=answer.reasons,
-            model=self._scorer.model,
-            prompt=answer.prompt,
-            answer=answer.answer,
-            tokens=answer.tokens,
-            cost_krw=answer.cost_krw,
-            latency_ms=answer.latency_ms,
+            cycle=wanted.cycle, code=wanted.code, **{**fields, "model": answer.model or self._scorer.model}
         )
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from kquant.events.scanner import ScanFacts, ScanParts, ScoreWanted
 from kquant.gateways.scoring.points import Curve, along, mean_of_known, out_of
 from kquant.gateways.scoring.port import Abstained, Scored
+from kquant.values import Seq
 
 MODEL = "heuristic-1"
 
@@ -48,7 +49,7 @@ class HeuristicScorer:
         """Name in the journal; it changes when the numbers here do."""
         return MODEL
 
-    async def score(self, wanted: ScoreWanted) -> Scored | Abstained:
+    async def score(self, wanted: ScoreWanted, cause: Seq) -> Scored | Abstained:  # noqa: ARG002  the port's; nothing is recorded under it here
         """Return the rubric's parts, or abstain when the facts contradict each other."""
         return score_facts(wanted.facts)
 
