@@ -41,7 +41,7 @@ def _plain(event: Event) -> str:
     return f"{name_of(event)} " + " ".join(f"{key}={value}" for key, value in fields.items())
 
 
-def _day(event: Event, _names: Mapping[Symbol, str]) -> str | None:
+def _day(event: Event, names: Mapping[Symbol, str]) -> str | None:
     match event:
         case day.RunStarted():
             version = event.versions.get("kquant", "?")
@@ -71,6 +71,13 @@ def _day(event: Event, _names: Mapping[Symbol, str]) -> str | None:
             return f"{event.who} halted new entries: {event.reason}"
         case day.ResumeOrdered():
             return f"{event.who} resumed new entries: {event.reason}"
+        case day.FlattenOrdered():
+            what = "everything" if event.code is None else named(event.code, names)
+            return f"{event.who} orders {what} sold: {event.reason}"
+        case day.ArmOrdered():
+            return f"{event.who} armed the account for {event.day}: real orders may leave"
+        case day.DisarmOrdered():
+            return f"{event.who} disarmed the account: {event.reason}"
         case day.JobDue():
             return f"{event.job} is due ({kst_clock(event.due)})"
         case day.JobSkipped():
@@ -366,6 +373,9 @@ def _orders(event: Event, names: Mapping[Symbol, str]) -> str | None:
             return f"{event.kind} {at} armed for {named(event.code, names)} (trigger {event.trigger})"
         case orders.TriggerDisarmed():
             return f"trigger {event.trigger} of {named(event.code, names)} disarmed"
+        case orders.ExitPostponed():
+            stock, why = named(event.code, names), f"{event.rule} {event.value:,} against {event.limit:,}"
+            return f"{event.reason} of {stock} waits: {why}, looked at again at {kst_clock(event.until)}"
         case orders.EntriesHalted():
             return f"no new buys: {event.reason}"
         case orders.EntriesResumed():
