@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test fuzz rough soak lint setup bench clean
+.PHONY: run test fuzz exhaustive rough soak lint setup bench clean
 
 run: setup
 	$(BIN)/kquant run --profile demo --speed max
@@ -14,6 +14,10 @@ test: setup
 
 fuzz: setup
 	KQUANT_FUZZ=full $(BIN)/python -m pytest tests/fuzz
+
+# Every sequence of DEPTH steps around an order or two: a quarter of an hour a scope at 8.
+exhaustive: setup
+	KQUANT_EXHAUSTIVE=$(or $(DEPTH),8) $(BIN)/python -m pytest tests/money/test_exhaustive.py -k every_sequence
 
 # SEEDS whole days of a small market, of the demo's and of the recorded one, each with a bit of everything that can go
 # wrong; FROM the first seed.
