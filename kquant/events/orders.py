@@ -147,11 +147,13 @@ class OrderBlocked(Event, frozen=True, kw_only=True, tag="order.blocked"):
 class ProofWanted(Event, frozen=True, kw_only=True, tag="orders.proof_wanted"):
     """Only a balance read after this can tell what became of the intent (D13): `portfolio` asks for one.
 
-    Answered by a balance.answered whose request is later; never, if none can be read.
+    Answered by a balance.answered whose request is later; never, if none can be read.   decision: seq of the listing
+    after which the intent was given up.
     """
 
     intent: IntentId
     code: Symbol
+    decision: Seq = Seq(0)
 
 
 class OrderFrozen(Event, frozen=True, kw_only=True, tag="orders.frozen"):

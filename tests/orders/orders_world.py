@@ -107,6 +107,7 @@ class Broker:
     outcomes: list[str] = field(default_factory=list)
     cancels: list[str] = field(default_factory=list)
     reads_fail: bool = False
+    balance_fails: bool = False
     hidden: set[str] = field(default_factory=set)
     sells_forgotten: set[str] = field(default_factory=set)
     quotes: str = "answer"
@@ -305,8 +306,9 @@ class World:
     def _answer(self, fact: Recorded) -> None:
         match fact.event:
             case BalanceWanted():
+                is_down = self.broker.reads_fail or self.broker.balance_fails
                 failed = ReadFailed(what="portfolio.balance_wanted", reason="no answer")
-                self._reply(fact, "rest", [failed if self.broker.reads_fail else self.broker.balance()])
+                self._reply(fact, "rest", [failed if is_down else self.broker.balance()])
             case ExecutionsWanted():
                 rows = tuple(ticket.row() for ticket in self.broker.tickets if ticket.no not in self.broker.hidden)
                 failed = ReadFailed(what="orders.executions_wanted", reason="no answer")

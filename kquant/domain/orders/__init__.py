@@ -71,6 +71,7 @@ ORDERS: Owner[Own, Seen] = Owner(
         ExecutionsListed,
         QuoteAnswered,
         QuoteFailed,
+        BalanceAnswered,
         ReadFailed,
         ReadExpired,
         NoticeReceived,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kquant.domain.orders import entry, exits, listing, replace
+from kquant.domain.orders import entry, exits, listing, replace, sellable
 from kquant.domain.orders.draft import AGAIN_US, Draft
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.seen import Seen
@@ -42,6 +42,7 @@ from kquant.events.orders import (
 )
 from kquant.events.pipeline import BuySignalled
 from kquant.events.portfolio import (
+    BalanceAnswered,
     PortfolioOpened,
     PortfolioSynchronised,
     PositionChanged,
@@ -82,6 +83,8 @@ def decide(own: Own, seen: Seen, fact: Recorded, settings: Settings) -> Sequence
         case FeedConnected(epoch=time) | NoticesConnected(line=time) if time > 1 and seen.cash_krw is not None:
             # Notices missed while their line was down are never repeated.
             draft.ask("feed reconnected")
+        case BalanceAnswered():
+            sellable.proved(draft)
         case AlarmRang(alarm=alarm):
             _rang(draft, alarm)
         case _:
@@ -225,6 +228,8 @@ def _rang(draft: Draft, alarm: str) -> None:
         code = Symbol(key)
         if draft.held(code) is not None and draft.lags(code):
             exits.postpone(draft, code)
+        elif sellable.waits_for_proof(draft, code):
+            return
         else:
             exits.tend(draft, code)
     elif name == "rest":

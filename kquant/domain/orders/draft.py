@@ -14,6 +14,7 @@ from kquant.events.orders import (
     ExecutionsWanted,
     OrderFinished,
     OrderFrozen,
+    ProofWanted,
     QuotePurpose,
     QuoteWanted,
 )
@@ -129,6 +130,8 @@ class Draft:
         self.forget(f"rest.{order.intent}")
         if order.side == "sell" and outcome != "filled" and not self.seen.is_closed:
             self.wake_exit(order.code, self.at + exit_delay(self.own.exit_failures.get(order.code, 1) - 1))
+        if order.side == "sell" and outcome == "not_placed":
+            self.emit(ProofWanted(intent=order.intent, code=order.code, decision=self.fact.seq))
         if order.replaces is not None and outcome in NEVER_WORKED and self.own.orders[order.replaces].is_live:
             # The original rests on, or has filled: look at the list first, then it is cancelled.
             self.ask("replacement came to nothing")

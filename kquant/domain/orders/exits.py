@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kquant.domain.orders.draft import EXIT_LONGEST_US, Draft, exit_delay
 from kquant.domain.orders.seen import Held, is_armed
+from kquant.domain.orders.sellable import on_offer, withheld
 from kquant.domain.orders.sizing import BP
 from kquant.events.market import TriggerFired
 from kquant.events.orders import ExitPostponed, IntentReason, OrderIntended, TriggerArmed, TriggerDisarmed, TriggerKind
@@ -134,6 +135,7 @@ def can_sell(draft: Draft, code: Symbol) -> bool:
         and draft.held(code) is not None
         and draft.own.live_order(code, "sell") is None
         and not draft.lags(code)
+        and withheld(draft.own, draft.seen, code) is None
     )
 
 
@@ -144,6 +146,14 @@ def postpone(draft: Draft, code: Symbol, reason: IntentReason | None = None) -> 
     hours = draft.seen.hours
     if hours is not None and draft.at >= hours.close_at:
         return
+    waits = withheld(draft.own, draft.seen, code)
+    if reason is not None and waits is not None:
+        until = Micros(draft.at + exit_delay(draft.own.exit_failures.get(code, 0)))
+        draft.emit(
+            ExitPostponed(
+                code=code, reason=reason, rule=waits.rule, value=waits.value, limit=waits.limit, until=until
+            )
+        )  # fmt: skip
     if is_armed(draft.seen, draft.settings, draft.at):
         draft.wake_exit(code, draft.at + exit_delay(draft.own.exit_failures.get(code, 0)))
         return
@@ -170,7 +180,7 @@ def sell(draft: Draft, code: Symbol, reason: IntentReason) -> None:
             code=code,
             name=held.name,
             side="sell",
-            qty=held.qty,
+            qty=on_offer(draft.own, draft.seen, code),
             kind="market",
             price=Krw(0),
             reason=reason,

@@ -21,6 +21,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from kquant.events.orders import IntentReason
 from kquant.values import IntentId, KquantError, Krw, Micros, OrderKind, Seq, Shares, Side, Symbol
 
 State = Literal["intended", "working", "finished"]
@@ -116,7 +117,7 @@ class Order(Struct, frozen=True, kw_only=True):
     qty: Shares
     kind: OrderKind
     price: Krw
-    reason: str
+    reason: IntentReason
     decision: Seq
     reserved_krw: Krw
     valid_until: Micros

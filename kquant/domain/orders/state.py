@@ -21,6 +21,7 @@ from kquant.events.orders import (
     OrderIntended,
     OrderResized,
     OrderUnfrozen,
+    ProofWanted,
     QuotePurpose,
     QuoteWanted,
     TriggerArmed,
@@ -70,7 +71,8 @@ class Own(Struct, frozen=True, kw_only=True):
 
     frozen: code to why.   requests: listings asked for.   polls: those asked for by alarm alone since an order last moved.
     exit_failures: sells in a row that did not fill, by code.   quotes: asked for, by request; of a stock and purpose the
-    last.   replaced_by: the last attempt to take an order's place, by its intent.   looks: how often the price of a resting
+    last.   replaced_by: the last attempt to take an order's place, by its intent.   unproven: stocks whose last sell
+    may or may not have been placed, and seq of the listing after which it was given up.   looks: how often the price of a resting
     buy was asked for, by the decision behind it.
     """
 
@@ -86,6 +88,7 @@ class Own(Struct, frozen=True, kw_only=True):
     exit_failures: dict[Symbol, int] = {}
     last_intent: int = 0
     last_trigger: int = 0
+    unproven: dict[Symbol, Seq] = {}
     replaced_by: dict[IntentId, IntentId] = {}
     looks: dict[Seq, int] = {}
     quotes: dict[int, Asked] = {}
@@ -124,6 +127,7 @@ def evolve(own: Own, event: Event) -> Own:
             )
             live = own.live if intent in own.live else (*own.live, intent)
             own = structs.replace(own, by_number={**own.by_number, order_no: intent}, live=live)
+            own = _proven(own, order)
             return _put(own, bound)
         case OrderFilled():
             return _filled(own, event)
@@ -154,6 +158,8 @@ def _evolve_rest(own: Own, event: Event) -> Own:
     match event:
         case QuoteWanted():
             return _quote_wanted(own, event)
+        case ProofWanted(code=code, decision=decision):
+            return structs.replace(own, unproven={**own.unproven, code: decision})
         case ExecutionsWanted(why=why):
             return structs.replace(own, requests=own.requests + 1, polls=own.polls + 1 if why == POLL else 0)
         case AlarmSet(alarm=alarm, due=due):
@@ -204,6 +210,13 @@ def _put(own: Own, order: Order) -> Own:
     return structs.replace(own, orders={**own.orders, order.intent: order})
 
 
+def _proven(own: Own, order: Order) -> Own:
+    """Forget a doubt about a stock's sell: it turned up, or the next one goes on proof."""
+    if order.side != "sell" or order.code not in own.unproven:
+        return own
+    return structs.replace(own, unproven={code: seq for code, seq in own.unproven.items() if code != order.code})
+
+
 def _armed_without(own: Own, code: Symbol, trigger: TriggerId | None) -> Own:
     """Drop one armed trigger of the stock, or all of them (None)."""
     left = tuple(one for one in own.armed.get(code, ()) if trigger is not None and one.trigger != trigger)
@@ -231,6 +244,7 @@ def _intended(own: Own, event: OrderIntended) -> Own:
     if event.replaces is not None:
         own = structs.replace(own, replaced_by={**own.replaced_by, event.replaces: event.intent})
     own = structs.replace(_put(own, order), last_intent=int(event.intent), live=(*own.live, event.intent))
+    own = _proven(own, order)
     # A sell takes the whole position along: whatever was armed for the stock has done its work.
     return _armed_without(own, event.code, None) if event.side == "sell" else own
 

@@ -1,0 +1,87 @@
+"""How much of a holding may be offered: what outside sells leave of it, and after a lost sell what the broker proves (O9).
+
+Orders placed elsewhere (HTS, MTS) are counted and never touched: shares they have on offer are not ours to offer. A sell
+whose send is unknown and which no list shows goes again only on proof (C0.6, D13): a balance asked for after it was given
+up says how many shares are free, and shares tied in an open sell are not. Buys have no such bound.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from kquant.domain.orders.draft import Draft
+from kquant.domain.orders.seen import Seen
+from kquant.domain.orders.state import Own
+from kquant.events.orders import ExitPostponed, ProofWanted
+from kquant.values import SECOND_US, Micros, Shares, Symbol
+
+TIED_OUTSIDE: Final = "TIED_OUTSIDE"
+SELL_UNPROVEN: Final = "SELL_UNPROVEN"
+PROOF_AGAIN_US: Final = 60 * SECOND_US
+"""The next look at an exit without proof; a balance that proves it is acted on at once."""
+
+
+class Withheld(Struct, frozen=True, kw_only=True):
+    """Why a sell waits: its code, shares that may be sold, shares that were to be."""
+
+    rule: str
+    value: int
+    limit: int
+
+
+def tied_outside(own: Own, seen: Seen, code: Symbol) -> Shares:
+    """Return the shares of a stock that orders placed elsewhere have on offer, by the last list."""
+    leaves = seen.heard.sell_leaves
+    return Shares(
+        sum(leaves.get(number, 0) for number, one in own.externals.items() if (one.code, one.side) == (code, "sell"))
+    )
+
+
+def on_offer(own: Own, seen: Seen, code: Symbol) -> Shares:
+    """Return how many shares of a holding we may offer, 0 without one."""
+    held = seen.positions.get(code)
+    return Shares(0) if held is None else Shares(max(held.qty - tied_outside(own, seen, code), 0))
+
+
+def withheld(own: Own, seen: Seen, code: Symbol) -> Withheld | None:
+    """Return why nothing of a holding may be offered now, None if `on_offer` may go."""
+    held, free = seen.positions.get(code), on_offer(own, seen, code)
+    if held is not None and free == 0:
+        return Withheld(rule=TIED_OUTSIDE, value=0, limit=held.qty)
+    given_up = own.unproven.get(code)
+    if given_up is None:
+        return None
+    heard = seen.heard
+    proven = heard.sellable.get(code, Shares(0)) if heard.balance_of > given_up else Shares(0)
+    return None if proven >= free else Withheld(rule=SELL_UNPROVEN, value=proven, limit=free)
+
+
+def waits_for_proof(draft: Draft, code: Symbol) -> bool:
+    """Let an exit wait whose last sell is in doubt: say so, ask for a newer balance if the last one proved nothing."""
+    waits = withheld(draft.own, draft.seen, code)
+    if waits is None or waits.rule != SELL_UNPROVEN:
+        return False
+    lost = max(
+        (one for one in draft.own.orders.values() if one.code == code and one.side == "sell"),
+        key=lambda one: one.intent,
+    )  # fmt: skip
+    if draft.seen.heard.balance_of > draft.own.unproven[code]:
+        draft.alert(f"{code} is to be sold, but the broker lets go of {waits.value} of {waits.limit} shares: it waits")
+        draft.emit(ProofWanted(intent=lost.intent, code=code, decision=draft.fact.seq))
+    until = Micros(draft.at + PROOF_AGAIN_US)
+    draft.emit(
+        ExitPostponed(
+            code=code, reason=lost.reason, rule=waits.rule, value=waits.value, limit=waits.limit, until=until
+        )
+    )  # fmt: skip
+    draft.wake_exit(code, until)
+    return True
+
+
+def proved(draft: Draft) -> None:
+    """Look at once at the exits that waited for a balance, now that one has come."""
+    for code in sorted(draft.own.unproven):
+        if draft.held(code) is not None and withheld(draft.own, draft.seen, code) is None:
+            draft.wake_exit(code, draft.at)
