@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test fuzz exhaustive rough soak lint setup bench clean
+.PHONY: run test fuzz exhaustive rough soak mutants lint setup bench clean
 
 run: setup
 	$(BIN)/kquant run --profile demo --speed max
@@ -27,6 +27,10 @@ rough: setup
 # KILLS processes killed at marked points of small days (tests/soak); go on with the same command, begin anew without data/soak.
 soak: setup
 	$(BIN)/python -m tests.soak --kills $(or $(KILLS),200)
+
+# Known bugs, one at a time, in a private copy: the tests must see each. Writes bench/MUTANTS.md; ONLY picks some by words.
+mutants: setup
+	$(BIN)/python -m bench.mutants $(if $(ONLY),--only "$(ONLY)")
 
 lint: setup
 	$(BIN)/ruff check .

@@ -141,6 +141,17 @@ def test_reconnection_sends_exactly_the_table_each_once_best_first():
     assert world.own.polling == {}
 
 
+def test_a_connection_after_a_crash_holds_nothing_of_the_one_before_though_nobody_said_that_it_was_lost():
+    world = full()
+    table = set(world.broker)
+    sent = len(world.said(RegisterWanted))
+    world.requests.clear()
+    world.connect()
+    world.settle(61)
+    asked = world.said(RegisterWanted)[sent:]
+    assert {(event.code, event.channel) for event in asked} == table == set(world.broker)
+
+
 def test_over_capacity_is_learned_for_this_epoch_only_and_tells_a_person():
     world = World(**BARE)
     world.broker_limit = 3

@@ -38,7 +38,7 @@ LAST_HOUR = {
 }
 """A market of 60 stocks in its last hour, with some forty orders."""
 RUN_SECONDS = 900
-MOST_KILLS = 40
+MOST_KILLS = 12
 """Of one day: the next ones are kept for another market."""
 
 
