@@ -26,7 +26,7 @@ PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ALL = "\n".join(PAGES.values()).replace("\\\n", " ")
 NESTED = ("replay", "config", "market")
 COMMAND = re.compile(r"(?<![\w/@-])kquant ([a-z]+)(?: ([a-z]+)(?![\w=.]))?([^`\n|]*)")
-COMMANDS = ("run", "init", "exchange", "status", "halt", "resume", "events", "why", "report", *NESTED)
+COMMANDS = ("run", "init", "exchange", "status", "halt", "resume", "flatten", "arm", "disarm", "events", "why", "report", *NESTED)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 SETTINGS = load("demo", environ={})
 SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "kquant").rglob("*.py")))
