@@ -8,7 +8,7 @@ from kquant.domain.orders import entry, exits, listing, replace, sellable
 from kquant.domain.orders.draft import AGAIN_US, Draft
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.seen import Seen
-from kquant.domain.orders.state import POLL, Own
+from kquant.domain.orders.state import POLL, SETTLE, Own
 from kquant.events.base import Event, Recorded
 from kquant.events.day import (
     AlarmRang,
@@ -222,7 +222,7 @@ def _rang(draft: Draft, alarm: str) -> None:
         # A notice that came while a listing was under way counts as one now.
         is_news = draft.seen.notice_seq > draft.seen.outcome_of or draft.seen.failures > 0
         draft.ask("poll after news" if is_news else POLL)
-    elif name == "final":
+    elif name in ("final", SETTLE):
         draft.ask(name)
     elif name == "exit":
         code = Symbol(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kquant.domain.orders import chain
 from kquant.domain.orders.draft import Draft
 from kquant.domain.orders.lifecycle import Order, Outcome
+from kquant.domain.orders.settle import settle
 from kquant.events.orders import Execution, ExternalOrderSeen, OrderBound, OrderFilled, OrderResized
 from kquant.values import SECOND_US, Krw, Micros, Shares, kst_second
 
@@ -26,6 +27,7 @@ def apply(draft: Draft, rows: tuple[Execution, ...]) -> None:
             _external(draft, row)
     if is_final(draft):
         _expire(draft)
+        settle(draft, rows)
 
 
 def is_final(draft: Draft) -> bool:

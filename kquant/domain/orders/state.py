@@ -20,6 +20,7 @@ from kquant.events.orders import (
     OrderFrozen,
     OrderIntended,
     OrderResized,
+    OrdersSettled,
     OrderUnfrozen,
     ProofWanted,
     QuotePurpose,
@@ -30,6 +31,8 @@ from kquant.events.orders import (
 )
 from kquant.values import BasisPoints, IntentId, Krw, Micros, Seq, Shares, Side, Symbol, TriggerId
 
+SETTLE = "settle"
+"""The alarm for another look at a final list that differs."""
 POLL = "poll"
 """Why a listing is asked for when nothing but time calls for it."""
 
@@ -72,7 +75,8 @@ class Own(Struct, frozen=True, kw_only=True):
     frozen: code to why.   requests: listings asked for.   polls: those asked for by alarm alone since an order last moved.
     exit_failures: sells in a row that did not fill, by code.   quotes: asked for, by request; of a stock and purpose the
     last.   replaced_by: the last attempt to take an order's place, by its intent.   unproven: stocks whose last sell
-    may or may not have been placed, and seq of the listing after which it was given up.   looks: how often the price of a resting
+    may or may not have been placed, and seq of the listing after which it was given up.   settled: the differences that
+    were said last, None before the final list.   settle_tries: further looks at it.   looks: how often the price of a resting
     buy was asked for, by the decision behind it.
     """
 
@@ -88,6 +92,8 @@ class Own(Struct, frozen=True, kw_only=True):
     exit_failures: dict[Symbol, int] = {}
     last_intent: int = 0
     last_trigger: int = 0
+    settled: tuple[str, ...] | None = None
+    settle_tries: int = 0
     unproven: dict[Symbol, Seq] = {}
     replaced_by: dict[IntentId, IntentId] = {}
     looks: dict[Seq, int] = {}
@@ -162,7 +168,11 @@ def _evolve_rest(own: Own, event: Event) -> Own:
             return structs.replace(own, unproven={**own.unproven, code: decision})
         case ExecutionsWanted(why=why):
             return structs.replace(own, requests=own.requests + 1, polls=own.polls + 1 if why == POLL else 0)
+        case OrdersSettled(differences=differences):
+            return structs.replace(own, settled=differences)
         case AlarmSet(alarm=alarm, due=due):
+            if alarm == SETTLE:
+                own = structs.replace(own, settle_tries=own.settle_tries + 1)
             return structs.replace(own, alarms={**own.alarms, alarm: due})
         case AlarmCancelled(alarm=alarm):
             return structs.replace(own, alarms={name: due for name, due in own.alarms.items() if name != alarm})
