@@ -30,6 +30,7 @@ class Gemini:
         self._settings = settings
         self._key = key
         self._lazy = Lazy(self._load)
+        self._http: Any = None
 
     async def models(self) -> tuple[str, ...]:
         """Return the names the service lists, without their "models/"."""
@@ -45,7 +46,7 @@ class Gemini:
         client = await self._lazy.get()
         try:
             said = await client.aio.models.generate_content(
-                model=job.model, contents=prompt.user, config=self._config(job, prompt)
+                model=job.model, contents=prompt.user, config=_config(job, prompt)
             )
             return _answer(said)
         except Exception as error:  # noqa: BLE001  whatever the SDK raises is told without its text
@@ -55,25 +56,16 @@ class Gemini:
         """Close the connections."""
         client = await self._lazy.made()
         if client is not None:
+            # The SDK leaves a client that it was given, and the one for callers without a loop, to whoever made it.
             await client.aio.aclose()
-
-    def _config(self, job: LlmJobSettings, prompt: Prompt) -> dict[str, Any]:
-        level = "MINIMAL" if job.thinking == "off" else LEVELS.get(job.effort)
-        return {
-            "system_instruction": prompt.system,
-            "response_mime_type": "application/json",
-            "response_json_schema": prompt.answer,
-            "max_output_tokens": job.max_output_tokens,
-            "candidate_count": 1,
-            "automatic_function_calling": {"disable": True},
-            "http_options": {"timeout": job.timeout_seconds * 1_000},
-            **({"thinking_config": {"thinking_level": level}} if level else {}),
-        }
+            await self._http.aclose()
+            client.close()
 
     def _load(self) -> Any:
         genai = importlib.import_module("google.genai")
         base_url = self._settings.base_url
-        options = {"base_url": base_url, "httpx_async_client": http_client(base_url, LIST_SECONDS)}
+        self._http = http_client(base_url, LIST_SECONDS)
+        options = {"base_url": base_url, "httpx_async_client": self._http}
         return genai.Client(api_key=self._key, vertexai=False, http_options=options)
 
     def _refuse(self, error: Exception) -> NoReturn:
@@ -82,6 +74,21 @@ class Gemini:
         if isinstance(error, errors.APIError):
             raise error_of(error.code, str(error.message), _retry_after(error), (self._key,)) from None
         raise (transport_error(error, (self._key,)) or unreadable(error)) from None
+
+
+def _config(job: LlmJobSettings, prompt: Prompt) -> Any:
+    level = "MINIMAL" if job.thinking == "off" else LEVELS.get(job.effort)
+    types = importlib.import_module("google.genai.types")
+    return types.GenerateContentConfig(
+        system_instruction=prompt.system,
+        response_mime_type="application/json",
+        response_json_schema=prompt.answer,
+        max_output_tokens=job.max_output_tokens,
+        candidate_count=1,
+        automatic_function_calling={"disable": True},
+        http_options={"timeout": job.timeout_seconds * 1_000},
+        thinking_config={"thinking_level": level} if level else None,
+    )
 
 
 def _retry_after(error: Any) -> float | None:
