@@ -121,13 +121,12 @@ class Rig:
         )
         self._second = 0
 
-    def _desk(self, call_soon: Callable[[Callable[[], None]], object]) -> MarketDesk:
+    def _desk(self) -> MarketDesk:
         return MarketDesk(
             self._journal,
             self._tape,
             self._clock,
             decode=decode,
-            call_soon=call_soon,
             changed=lambda: None,
             on_fatal=self._failure.append,
         )

@@ -19,10 +19,10 @@ from bench.peer import ROOT
 from kquant.actors.threads import ThreadRuntime
 from kquant.config import load
 from kquant.domain.orders import ORDERS
-from kquant.events.base import Event
+from kquant.events.base import Event, name_of
 from kquant.events.day import DayOpened, RunStarted
 from kquant.events.feed import Registered
-from kquant.events.orders import OrderIntended
+from kquant.events.orders import OrderIntended, OrderSendStarted
 from kquant.events.portfolio import PositionOpened
 from kquant.gateways.kis.feed.wire import decode
 from kquant.gateways.market import MarketDesk
@@ -66,14 +66,12 @@ class Rig:
             self._tape,
             self._clock,
             decode=decode,
-            call_soon=self._soon,
             changed=self._changed.set,
             on_fatal=self._failure.append,
         )
         self._runtime = ThreadRuntime([ORDERS], self._journal, on_fatal=self._failure.append, changed=self._changed.set)
-        self._call_soon: Callable[[Callable[[], None]], object] = _at_once
         self._received: dict[str, int] = {}
-        self._read = Seq(0)
+        self._read = self._begun = Seq(0)
         self._firing = frozenset(held)
         self.latencies: list[int] = []
         self.frames = 0
@@ -106,8 +104,9 @@ class Rig:
         self._runtime.start()
         self._await(self._runtime.idle)
         self._desk.catch_up()
-        self._read = self._journal.head
+        self._read = self._begun = self._journal.head
         self._journal.subscribe(self._committed)
+        self._journal.subscribe_placed(self._intended, frozenset({name_of(OrderIntended)}))
 
     def _append(self, stream: str, events: list[Event]) -> None:
         self._journal.append(stream, events, by=stream).result()
@@ -121,8 +120,13 @@ class Rig:
             self._changed.wait(0.1)
             self._changed.clear()
 
-    def _soon(self, callback: Callable[[], None]) -> None:
-        self._call_soon(callback)
+    def _intended(self) -> None:
+        """Stand for the order gateway, whose mark is what the commit of an intent waits for."""
+        for fact in self._journal.read_placed(self._begun):
+            self._begun = fact.seq
+            if isinstance(fact.event, OrderIntended):
+                begun = OrderSendStarted(intent=fact.event.intent)
+                self._journal.append("broker", [begun], by="bench", caused_by=fact.seq)
 
     def _committed(self) -> None:
         """Called by the journal's writer after each commit: what is read now is durable."""
@@ -135,7 +139,6 @@ class Rig:
 
     async def _feed(self, order: dict[str, object]) -> None:
         loop = asyncio.get_running_loop()
-        self._call_soon = loop.call_soon_threadsafe
 
         def nudge() -> None:
             loop.call_soon_threadsafe(self._desk.catch_up)
@@ -177,11 +180,6 @@ class Rig:
             await asyncio.sleep(1)
             self._desk.second(self._clock.now())
             await asyncio.to_thread(self._tape.sync)
-
-
-def _at_once(callback: Callable[[], None]) -> None:
-    """Stand for the loop before there is one: everything then happens in one thread."""
-    callback()
 
 
 def _position(code: Symbol) -> PositionOpened:

@@ -1,4 +1,4 @@
-"""The host of one owner: reads on from its cursor, decides, appends, folds, and only then takes the next input.
+"""The host of one owner: reads on from its cursor, decides, places its answer, folds it, and only then takes the next input.
 
 A plain object: the Pykka runtime gives it a thread, the one-thread runtime a turn. Nothing else moves an owner live.
 """
@@ -17,7 +17,7 @@ from kquant.events.day import AlertRaised, OwnerParked
 from kquant.journal.port import AlreadyAnswered, Journal, JournalError
 from kquant.values import Seq, Symbol
 
-APPEND_SECONDS = 60
+COMMIT_SECONDS = 60
 """A commit that takes longer means the disk is gone; the process stops and recovers."""
 
 CRITICAL = frozenset({"orders", "portfolio", "slots"})
@@ -53,9 +53,13 @@ class OwnerHost:
         self.cursor = recover(self._mind, facts)
 
     def catch_up(self) -> bool:
-        """Answer every input up to the journal's head; return whether there was anything to read."""
+        """Answer every input that has its place; return whether there was anything to read.
+
+        An answer gets its place behind its cause, so neither need be durable for the owner to go on: whoever acts on
+        an answer waits for that. If the journal fails, owner and process end with it.
+        """
         moved = False
-        while not self.failed and (facts := self._journal.read(self.cursor)):
+        while not self.failed and (facts := self._journal.read_placed(self.cursor)):
             moved = True
             for fact in facts:
                 try:
@@ -76,14 +80,14 @@ class OwnerHost:
         self.busy_since = None
         if not events:
             return
-        future = self._journal.append(
+        placed = self._journal.place(
             self.owner.stream,
             events,
             by=self.owner.stream,
             caused_by=fact.seq,
             expected_version=self._mind.version,
         )
-        for recorded in future.result(APPEND_SECONDS):
+        for recorded in placed:
             self._mind.learn(recorded.event)
 
     def _decide(self, fact: Recorded) -> tuple[Event, ...]:
@@ -92,8 +96,9 @@ class OwnerHost:
         except BrokenLog:
             raise
         except Exception as first:
+            # The watchdog times decisions; to write a trace and to fold a whole day anew may take longer.
+            self.busy_since = None
             log.exception("owner failed, rebuilt for a second try", owner=self.owner.stream, seq=fact.seq)
-            self.busy_since = None  # the watchdog times decisions; to fold a whole day anew may take longer
             self._rebuild(fact)
             self.busy_since = time.monotonic()
             try:
@@ -101,6 +106,7 @@ class OwnerHost:
             except BrokenLog:
                 raise
             except Exception as second:
+                self.busy_since = None
                 log.exception("owner failed again, input parked", owner=self.owner.stream, seq=fact.seq)
                 self._park(fact, second or first)
                 return ()
@@ -128,7 +134,7 @@ class OwnerHost:
         ]
         try:
             self._journal.append(f"parked.{self.owner.stream}", events, by="supervision", caused_by=fact.seq).result(
-                APPEND_SECONDS
+                COMMIT_SECONDS
             )
         except AlreadyAnswered:
             # The process stopped for it once; started again it goes on without that input, as verify does.
@@ -145,6 +151,6 @@ class OwnerHost:
 
 def _whole(journal: Journal) -> list[Recorded]:
     facts: list[Recorded] = []
-    while page := journal.read(facts[-1].seq if facts else Seq(0), 100_000):
+    while page := journal.read_placed(facts[-1].seq if facts else Seq(0), 100_000):
         facts.extend(page)
     return facts

@@ -10,10 +10,11 @@ from typing import Any
 import pykka
 import structlog
 
-from kquant.actors.host import OwnerHost
+from kquant.actors.host import COMMIT_SECONDS, OwnerHost
 from kquant.domain.owner import Owner
+from kquant.journal.ahead import Ahead
 from kquant.journal.port import Journal
-from kquant.values import KquantError
+from kquant.values import KquantError, Seq
 
 HANG_SECONDS = 2.0
 """A decision takes well under a millisecond; one that takes this long will not end."""
@@ -79,6 +80,9 @@ class OwnerActor(pykka.ThreadingActor):
 class ThreadRuntime:
     """Starts the owners, keeps them nudged, and tells when all of them have read everything.
 
+    An owner is nudged once an input of its decisions has its place, whether that is durable or not. What it only
+    observes it reads on the way to its next input.
+
     changed: called from owners' threads whenever one has caught up.   on_fatal: called once at the first failure.
     """
 
@@ -94,8 +98,9 @@ class ThreadRuntime:
         self._journal = journal
         self._on_fatal = on_fatal
         self._changed = changed
-        self._actors: list[tuple[pykka.ActorRef[OwnerActor], threading.Event]] = []
-        self._undo: Callable[[], None] | None = None
+        self._actors: list[pykka.ActorRef[OwnerActor]] = []
+        self._undo: list[Callable[[], None]] = []
+        self._ahead = {owner.stream: Ahead(journal, owner.input_names()) for owner in owners}
         self._stopping = threading.Event()
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
@@ -108,22 +113,25 @@ class ThreadRuntime:
             ref = OwnerActor.start(host, nudged, self._on_fatal, self._changed)
             if ref.ask(_Ready(), timeout=READY_SECONDS) is not True:
                 raise OwnerNotReady(f"owner {host.owner.stream} did not start")
-            self._actors.append((ref, nudged))
-        self._undo = self._journal.subscribe(self._nudge)
+            self._actors.append(ref)
+            nudge = self._nudge_of(ref, nudged)
+            self._undo.append(self._journal.subscribe_placed(nudge, host.owner.input_names()))
+            nudge()
         self._watchdog.start()
-        self._nudge()
 
     def idle(self) -> bool:
-        """Tell whether every owner's cursor is at the journal's head."""
-        head = self._journal.head
-        return all(host.cursor >= head for host in self.hosts.values())
+        """Tell whether every owner has answered all its inputs, and all that was said is durable."""
+        # The durable end is read first: what was placed since then makes the two differ.
+        durable, placed = self._journal.head, self._journal.placed
+        behind = (self._ahead[stream].anything(host.cursor) for stream, host in self.hosts.items())
+        return durable == placed and not any(behind)
 
     def stop(self) -> None:
         """Stop the actors; what they have not read yet they read after the next start. One that hangs is left behind."""
         self._stopping.set()
-        if self._undo is not None:
-            self._undo()
-        for ref, _ in reversed(self._actors):
+        for undo in self._undo:
+            undo()
+        for ref in reversed(self._actors):
             if ref.is_alive():
                 try:
                     ref.stop(block=True, timeout=STOP_SECONDS)
@@ -132,21 +140,29 @@ class ThreadRuntime:
         if self._watchdog.is_alive():
             self._watchdog.join(timeout=5)
 
-    def _nudge(self) -> None:
-        for ref, nudged in self._actors:
+    def _nudge_of(self, ref: pykka.ActorRef[OwnerActor], nudged: threading.Event) -> Callable[[], None]:
+        def nudge() -> None:
             if nudged.is_set():
-                continue
+                return
             nudged.set()
             try:
                 ref.tell(NUDGE)
             except pykka.ActorDeadError:
                 if not self._stopping.is_set():
                     self._on_fatal("an owner's actor is dead")
-                return
+
+        return nudge
 
     def _watch(self) -> None:
+        head, moved_at = Seq(0), time.monotonic()
         while not self._stopping.wait(0.5):
             now = time.monotonic()
+            durable = self._journal.head
+            if durable != head or durable == self._journal.placed:
+                head, moved_at = durable, now
+            elif now - moved_at > COMMIT_SECONDS:
+                self._on_fatal(f"nothing behind seq {durable} was written for {COMMIT_SECONDS} s: the disk is gone")
+                return
             for stream, host in self.hosts.items():
                 since = host.busy_since
                 if since is not None and now - since > HANG_SECONDS:

@@ -84,7 +84,7 @@ class DayRun:
             (folder / MARKET).write_bytes(msgspec.json.encode(market.about))
         loop = asyncio.get_running_loop()
         journal = self._journal = open_day(folder, clock.now, on_failure=lambda error: self._fatal(loop, str(error)))
-        stillness = Stillness(loop, lambda: journal.head)
+        stillness = Stillness(loop, lambda: journal.placed)
         rooms = Rooms(
             Joined(
                 settings=self._settings,

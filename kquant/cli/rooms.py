@@ -190,14 +190,13 @@ class Rooms:
         """Mark the second on the tape."""
         await asyncio.wrap_future(self.feed.call(lambda: self.feed.desk.second(at)))
 
-    def _desk(self, call_soon: Callable[[Callable[[], None]], object]) -> MarketDesk:
+    def _desk(self) -> MarketDesk:
         joined = self._joined
         desk = MarketDesk(
             joined.journal,
             self._tape,
             joined.clock,
             decode=decode,
-            call_soon=call_soon,
             changed=joined.changed,
             on_fatal=joined.on_fatal,
         )

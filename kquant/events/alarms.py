@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from kquant.events.base import Recorded
+from kquant.events.base import Recorded, name_of
 from kquant.events.day import AlarmCancelled, AlarmRang, AlarmSet
 from kquant.values import Micros, Seq
+
+ALARMS = frozenset(name_of(cls) for cls in (AlarmSet, AlarmCancelled, AlarmRang))
+"""Stored names of what the book is folded from."""
 
 
 class AlarmBook:

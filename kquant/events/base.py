@@ -18,16 +18,19 @@ class Event(Struct, frozen=True, kw_only=True, gc=False):
 
     Events hold values only and never a cycle, so the garbage collector does not track them (`gc=False`).
     `VERSION` grows when the payload's shape changes, together with an upcaster in `codec.py`.
+    `AWAITS_ANSWER`: what it causes is appended within a millisecond, and only that is urgent; so the journal's writer
+    waits so long for it and commits both at once.
     """
 
     VERSION: ClassVar[int] = 1
+    AWAITS_ANSWER: ClassVar[bool] = False
 
 
 class Recorded(Struct, frozen=True, kw_only=True, gc=False):
     """An event as the journal holds it.
 
     seq: place in the day's journal.   stream, version: whose fact, and its place there (from 1).
-    at: UTC microseconds of the run's clock at commit, never going back.   by: who appended it.
+    at: UTC microseconds of the run's clock when it got its place, never going back.   by: who appended it.
     caused_by: seq of the event this one reacts to, None if the world caused it.   index: place in that reaction.
     digest: 32 bytes, chained over the row (`codec.chain`).
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from msgspec import Struct
 
 from kquant.events.base import Event
@@ -15,6 +17,7 @@ class TriggerFired(Event, frozen=True, kw_only=True, tag="market.trigger_fired")
     volume: the day's shares so far.   place: in the tape, which is flushed up to there first.
     """
 
+    AWAITS_ANSWER: ClassVar[bool] = True
     trigger: TriggerId
     code: Symbol
     price: Krw

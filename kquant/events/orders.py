@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ class OrderIntended(Event, frozen=True, kw_only=True, tag="orders.intended"):
     Ends in one of order.accepted, refused, unknown, expired, blocked.
     """
 
+    AWAITS_ANSWER: ClassVar[bool] = True
     intent: IntentId
     code: Symbol
     name: str

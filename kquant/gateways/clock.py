@@ -12,7 +12,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from kquant.events.alarms import AlarmBook
+from kquant.events.alarms import ALARMS, AlarmBook
+from kquant.journal.ahead import Ahead
 from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.values import SECOND_US, KquantError, Micros, Seq
 
@@ -159,6 +160,7 @@ class ClockGateway:
         self._on_fatal = on_fatal
         self._closing = False
         self._book = AlarmBook()
+        self._ahead = Ahead(journal, ALARMS)
         self._cursor = Seq(0)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -172,7 +174,7 @@ class ClockGateway:
         def nudged() -> None:
             loop.call_soon_threadsafe(self._wake.set)
 
-        self._undo = self._journal.subscribe(nudged)
+        self._undo = self._journal.subscribe(nudged, ALARMS)
         self._follow()
         self._task = asyncio.create_task(self._run(), name="clock")
         self._task.add_done_callback(self._ended)
@@ -189,7 +191,7 @@ class ClockGateway:
     def idle(self) -> bool:
         """Tell whether everything read is folded and nothing is due now."""
         due = self._book.next_due()
-        return self._cursor >= self._journal.head and (due is None or due > self._clock.now())
+        return not self._ahead.anything(self._cursor) and (due is None or due > self._clock.now())
 
     def next_due(self) -> Micros | None:
         """Return the earliest pending alarm."""
@@ -223,7 +225,7 @@ class ClockGateway:
 
     async def _sleep(self) -> None:
         due = self._book.next_due()
-        if self._wake.is_set() or self._cursor < self._journal.head:
+        if self._wake.is_set() or self._ahead.anything(self._cursor):
             return
         waits: list[asyncio.Task[object]] = [asyncio.create_task(_await(self._wake.wait()))]
         if due is not None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from kquant.events.base import Event, Recorded, name_of
 from kquant.gateways.clock import Clock
+from kquant.journal.ahead import Ahead
 from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.values import Micros, Seq
 
@@ -52,11 +53,16 @@ class TooLate(Exception):
 class FollowingGateway(ABC):
     """Reads facts in order on one loop; `take` may start tasks, each counted until it ends.
 
+    names: stored names of the facts that `take` knows, None for all.
+    early: stored names of requests that are taken once they have their place, and not only when they are durable. Only
+    for one whose first act is to append a mark of its own and to wait until that is durable: the request is, then, too.
     changed: called when it may have become idle.   on_fatal: called when it cannot go on.
     """
 
     stream: str
     by: str
+    names: frozenset[str] | None = None
+    early: frozenset[str] = frozenset()
 
     def __init__(
         self, journal: Journal, clock: Clock, *, changed: Callable[[], None], on_fatal: Callable[[str], None]
@@ -65,11 +71,13 @@ class FollowingGateway(ABC):
         self._clock = clock
         self._changed = changed
         self._on_fatal = on_fatal
-        self._cursor = Seq(0)
+        self._cursor = self._early_cursor = Seq(0)
+        self._nudged = False
+        self._ahead = Ahead(journal, None)
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits: list[Callable[[], Micros]] = []
         self._closing = False
-        self._undo: Callable[[], None] | None = None
+        self._undo: list[Callable[[], None]] = []
 
     @abstractmethod
     def take(self, fact: Recorded) -> None:
@@ -84,28 +92,33 @@ class FollowingGateway(ABC):
         loop = asyncio.get_running_loop()
 
         def nudged() -> None:
-            loop.call_soon_threadsafe(self._follow)
+            if not self._nudged:
+                self._nudged = True
+                loop.call_soon_threadsafe(self._follow)
 
-        self._undo = self._journal.subscribe(nudged)
+        self._ahead = Ahead(self._journal, self.names)
+        self._undo.append(self._journal.subscribe(nudged, self.names))
+        if self.early:
+            self._undo.append(self._journal.subscribe_placed(nudged, self.early))
         facts: list[Recorded] = []
         while page := self._journal.read(self._cursor, 100_000):
             facts.extend(page)
-            self._cursor = page[-1].seq
+            self._cursor = self._early_cursor = page[-1].seq
         self.fold(facts)
         self._changed()
 
     async def close(self) -> None:
         """Stop following and cancel what is under way."""
         self._closing = True
-        if self._undo is not None:
-            self._undo()
+        for undo in self._undo:
+            undo()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def idle(self) -> bool:
         """Tell whether it has read everything and nothing is under way that does not wait on the clock."""
-        if self._cursor < self._journal.head:
+        if self._ahead.anything(self._cursor):
             return False
         now = self._clock.now()
         return len(self._tasks) <= sum(1 for due in self._waits if due() > now)
@@ -138,12 +151,19 @@ class FollowingGateway(ABC):
         self._changed()
 
     def _follow(self) -> None:
+        self._nudged = False  # before reading: what comes later nudges again
         if self._closing:
             return
         try:
+            while self.early and (facts := self._journal.read_placed(self._early_cursor)):
+                for fact in facts:
+                    if fact.name in self.early:
+                        self.take(fact)
+                self._early_cursor = facts[-1].seq
             while facts := self._journal.read(self._cursor):
                 for fact in facts:
-                    self.take(fact)
+                    if fact.name not in self.early:
+                        self.take(fact)
                 self._cursor = facts[-1].seq
         except Exception as error:  # noqa: BLE001  the loop would only log it, and the gateway would stand still
             self._on_fatal(f"{self.by}: {error!r}")
@@ -159,7 +179,7 @@ class Answering(FollowingGateway):
         self, journal: Journal, clock: Clock, *, changed: Callable[[], None], on_fatal: Callable[[str], None]
     ) -> None:
         super().__init__(journal, clock, changed=changed, on_fatal=on_fatal)
-        self._names = frozenset(name_of(cls) for cls in self.takes)
+        self.names = frozenset(name_of(cls) for cls in self.takes)
 
     def fold(self, facts: list[Recorded]) -> None:
         """Take the requests that have no outcome yet."""
@@ -170,7 +190,7 @@ class Answering(FollowingGateway):
 
     def take(self, fact: Recorded) -> None:
         """Start answering a request; other facts change nothing."""
-        if fact.name in self._names:
+        if self.names is not None and fact.name in self.names:
             self.spawn(self._conclude(fact))
 
     @abstractmethod

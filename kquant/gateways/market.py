@@ -10,7 +10,6 @@ other threads hand their input over with `call_soon_threadsafe`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Protocol
 
 import msgspec
@@ -19,7 +18,7 @@ from kquant.events.base import Event, Recorded
 from kquant.events.day import AlertRaised
 from kquant.events.market import BarsClosed, MarketStatusChanged
 from kquant.gateways.kis.feed.guards import Guards, Quarantine, Reason, Verdict
-from kquant.journal.port import AlreadyAnswered, Journal
+from kquant.journal.port import AlreadyAnswered, Journal, JournalError
 from kquant.journal.tape import Tape, TapeRecord
 from kquant.market.board import NO_EPOCH
 from kquant.market.fold import CONTROL_NAMES, Derived, MarketFold, replay_into
@@ -43,7 +42,6 @@ class MarketDesk:
     """Owns the tape's writer and the live fold. last_epoch, open_epoch: as the tape tells them, 0 for none.
 
     decode: a raw frame's text to its records; only used to fold an existing tape at start.
-    call_soon: runs a callback on the desk's own thread, from any thread.
     changed: called whenever the desk may have become idle.
     """
 
@@ -54,7 +52,6 @@ class MarketDesk:
         clock: Now,
         *,
         decode: Callable[[str], Sequence[Record]],
-        call_soon: Callable[[Callable[[], None]], object],
         changed: Callable[[], None],
         on_fatal: Callable[[str], None],
     ) -> None:
@@ -64,13 +61,11 @@ class MarketDesk:
         self._tape = tape
         self._clock = clock
         self._decode = decode
-        self._call_soon = call_soon
         self._changed = changed
         self._on_fatal = on_fatal
         self._guards = Guards()
         self._quarantine = Quarantine()
         self._cursor = Seq(0)
-        self._pending = 0
 
     def recover(self, records: Iterable[TapeRecord]) -> None:
         """Fold the day's tape so far, append what was derived but not yet recorded, and go on after its last mark."""
@@ -108,8 +103,8 @@ class MarketDesk:
             yield record
 
     def idle(self) -> bool:
-        """Tell whether every control event is applied and every report is durable."""
-        return self._pending == 0 and self._cursor >= self._journal.head
+        """Tell whether every control event is applied and every report is durable: what is not cannot be read yet."""
+        return self._cursor >= self._journal.placed
 
     def catch_up(self) -> None:
         """Apply control events appended since the last look."""
@@ -221,16 +216,13 @@ class MarketDesk:
             self._append(event, caused_by)
 
     def _append(self, event: Event, caused_by: Seq | None, stream: str = STREAM) -> None:
-        self._pending += 1
-        future = self._journal.append(stream, [event], by="market", caused_by=caused_by)
-        future.add_done_callback(lambda done: self._call_soon(lambda: self._appended(done)))
-
-    def _appended(self, future: Future[tuple[Recorded, ...]]) -> None:
-        self._pending -= 1
-        error = future.exception()
-        if error is not None and not isinstance(error, AlreadyAnswered):
+        # Nobody here acts on a report, so nobody waits for the disk; a journal that fails says so itself.
+        try:
+            self._journal.place(stream, [event], by="market", caused_by=caused_by)
+        except AlreadyAnswered:
+            return
+        except JournalError as error:
             self._on_fatal(f"market: {error}")
-        self._changed()
 
 
 def control_seq(record: TapeRecord) -> Seq:

@@ -35,7 +35,7 @@ class Item(Struct, frozen=True):
 
 
 class Append(Struct, frozen=True):
-    """One call of `Journal.append`, and the future that answers it."""
+    """One call of `Journal.append` or `Journal.place`, ready to be placed."""
 
     stream: str
     items: tuple[Item, ...]
@@ -43,7 +43,18 @@ class Append(Struct, frozen=True):
     caused_by: Seq | None
     first_index: int
     expected_version: int | None
-    future: Future[tuple[Recorded, ...]]
+
+
+class Placed(Struct, frozen=True):
+    """What an append became. future: resolved once the rows are durable, None if nobody waits.
+
+    patient: only what it causes is urgent.
+    """
+
+    records: tuple[Recorded, ...]
+    rows: list[Row]
+    patient: bool
+    future: Future[tuple[Recorded, ...]] | None
 
 
 def prepare(
@@ -54,16 +65,18 @@ def prepare(
     first_index: int,
     expected_version: int | None,
 ) -> Append:
-    """Encode the events in the caller's thread. Raises JournalError for one that could not be read back.
-
-    The future is running from the start: what has been handed over cannot be cancelled, only awaited.
-    """
+    """Encode the events in the caller's thread. Raises JournalError for one that could not be read back."""
     if not stream or not by or first_index < 0:
         raise JournalError(f"append needs a stream, an appender and an index from 0: {stream!r}, {by!r}, {first_index}")
+    items = tuple(_item(event) for event in events)
+    return Append(stream, items, by, caused_by, first_index, expected_version)
+
+
+def pending() -> Future[tuple[Recorded, ...]]:
+    """Return an append's future. It runs from the start: what was handed over cannot be cancelled, only awaited."""
     future: Future[tuple[Recorded, ...]] = Future()
     future.set_running_or_notify_cancel()
-    items = tuple(_item(event) for event in events)
-    return Append(stream, items, by, caused_by, first_index, expected_version, future)
+    return future
 
 
 def _item(event: Event) -> Item:
@@ -76,10 +89,11 @@ def _item(event: Event) -> Item:
 
 
 class DayLog:
-    """The day in memory: durable events in order, and the state that the next row depends on."""
+    """The day in memory: its events in order, how many are durable, and the state that the next row depends on."""
 
     def __init__(self) -> None:
         self._events: list[Recorded] = []
+        self._durable = 0
         self._versions: dict[str, int] = {}
         self._answered: set[tuple[str, Seq, int]] = set()
         self._seq = 0
@@ -90,12 +104,17 @@ class DayLog:
     @property
     def head(self) -> Seq:
         """Seq of the last durable event."""
+        return Seq(self._durable)
+
+    @property
+    def placed(self) -> Seq:
+        """Seq of the last event that has its place."""
         return Seq(len(self._events))
 
     @property
     def digest(self) -> bytes:
-        """Digest of the last staged row: the durable one whenever nothing is being committed."""
-        return self._digest
+        """Digest of the last durable event; GENESIS when empty."""
+        return self._events[self._durable - 1].digest if self._durable else codec.GENESIS
 
     @property
     def sealed(self) -> bool:
@@ -103,15 +122,19 @@ class DayLog:
         return self._sealed
 
     def read(self, after: Seq, limit: int) -> Sequence[Recorded]:
-        """Return a copy of a slice. A list grows at its end only, so no lock is needed."""
-        if after < 0 or limit < 0:
-            raise JournalError(f"read(after={after}, limit={limit}): both count from 0")
+        """Return a copy of a slice of what is durable. A list grows at its end only, so no lock is needed."""
+        _check_place(after, limit)
+        return self._events[after : min(after + limit, self._durable)]
+
+    def read_placed(self, after: Seq, limit: int) -> Sequence[Recorded]:
+        """Return a copy of a slice of all that has its place."""
+        _check_place(after, limit)
         return self._events[after : after + limit]
 
-    def stage(self, append: Append, now: Micros) -> tuple[list[Recorded], list[Row]]:
-        """Return what the append becomes, or raise and change nothing.
+    def place(self, append: Append, now: Micros, future: Future[tuple[Recorded, ...]] | None) -> Placed:
+        """Give the append its place, or raise and change nothing.
 
-        What was staged must be published, or nothing may ever be staged again.
+        What has its place must become durable, or nothing may ever be placed again.
         """
         self._admit(append)
         at = max(self._at, now)
@@ -150,11 +173,13 @@ class DayLog:
             )
             rows.append(_row(records[-1], item))
             self._note(records[-1])
-        return records, rows
-
-    def publish(self, records: Iterable[Recorded]) -> None:
-        """Make staged or loaded events readable: they are durable now."""
         self._events.extend(records)
+        patient = any(record.event.AWAITS_ANSWER for record in records)
+        return Placed(tuple(records), rows, patient, future)
+
+    def publish(self, head: int) -> None:
+        """Everything up to *head* is durable now."""
+        self._durable = head
 
     def load(self, records: Sequence[Recorded]) -> None:
         """Take over the events of an earlier process."""
@@ -162,7 +187,8 @@ class DayLog:
             self._note(record)
             self._seq = record.seq
             self._digest = record.digest
-        self.publish(records)
+        self._events.extend(records)
+        self.publish(self._seq)
 
     def _admit(self, append: Append) -> None:
         if self._sealed:
@@ -193,6 +219,11 @@ class DayLog:
         self._sealed = record.name == SEAL
 
 
+def _check_place(after: Seq, limit: int) -> None:
+    if after < 0 or limit < 0:
+        raise JournalError(f"read(after={after}, limit={limit}): both count from 0")
+
+
 def _row(record: Recorded, item: Item) -> Row:
     return Row(
         record.seq,
@@ -209,21 +240,27 @@ def _row(record: Recorded, item: Item) -> Row:
     )
 
 
+class _Nudge:
+    """One subscription; two of the same function are two."""
+
+    def __init__(self, call: Callable[[], None], names: frozenset[str] | None) -> None:
+        self.call = call
+        self.names = names
+
+
 class Nudges:
-    """Those who want to hear that something was committed. A lost nudge costs nothing: readers keep their own cursor.
+    """Those who want to hear of new events. A lost nudge costs nothing: readers keep their own cursor.
 
     A nudge that raises is dropped and logged: its subscriber is dead, and the journal must not die with it.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._nudges: tuple[Callable[[], None], ...] = ()
+        self._nudges: tuple[_Nudge, ...] = ()
 
-    def add(self, nudge: Callable[[], None]) -> Callable[[], None]:
-        """Subscribe; the returned function undoes it, and may be called more than once."""
-
-        def entry() -> None:
-            nudge()
+    def add(self, nudge: Callable[[], None], names: frozenset[str] | None) -> Callable[[], None]:
+        """Subscribe to events of *names*, None for all; the function returned undoes it, and may be called again."""
+        entry = _Nudge(nudge, names)
 
         def undo() -> None:
             self._drop(entry)
@@ -232,15 +269,18 @@ class Nudges:
             self._nudges = (*self._nudges, entry)
         return undo
 
-    def call(self) -> None:
-        """Nudge everyone, in order of subscription."""
+    def call(self, records: Iterable[Recorded]) -> None:
+        """Nudge everyone whom one of the events is for, in order of subscription."""
+        named = {record.name for record in records}
         for entry in self._nudges:
+            if entry.names is not None and entry.names.isdisjoint(named):
+                continue
             try:
-                entry()
+                entry.call()
             except Exception:
                 self._drop(entry)
                 _logger.exception("a subscriber of the journal raised when nudged and was dropped")
 
-    def _drop(self, entry: Callable[[], None]) -> None:
+    def _drop(self, entry: _Nudge) -> None:
         with self._lock:
             self._nudges = tuple(known for known in self._nudges if known is not entry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from kquant.domain.owner import Owner
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmRang, AlarmSet, AlertRaised, HaltOrdered, OwnerParked, ResumeOrdered, RunStarted
 from kquant.events.orders import OrderUnfrozen
+from kquant.journal import open_day
 from kquant.journal.memory import MemoryJournal
+from kquant.journal.recorder import JournalRecorder, Row
 from kquant.replay.verify import verify
 from kquant.settings import Settings
 from kquant.values import Micros, Seq, Symbol
@@ -288,3 +290,55 @@ def test_a_thread_runtime_reports_a_broken_log_once() -> None:
     assert told.wait(10)
     runtime.stop()
     assert reasons == ["scanner at seq 2: scanner cannot apply its own alarm.set: LookupError('no such slot')"]
+
+
+def test_an_owner_answers_what_is_not_durable_yet_and_is_idle_only_when_all_of_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, changed = threading.Event(), threading.Event()
+    insert = JournalRecorder.insert_rows
+
+    def insert_rows(recorder: JournalRecorder, rows: Sequence[Row]) -> None:
+        assert free.wait(20)
+        insert(recorder, rows)
+
+    journal = open_day(tmp_path, lambda: Micros(1_000_000))
+    journal.append("run", [STARTED], by="run").result(20)
+    runtime = ThreadRuntime([toy()], journal, on_fatal=pytest.fail, changed=changed.set)
+    runtime.start()
+    monkeypatch.setattr(JournalRecorder, "insert_rows", insert_rows)
+    ordered = journal.append("operator", [halt()], by="a test")
+    while runtime.hosts["scanner"].own != Count(1):
+        assert changed.wait(20)
+        changed.clear()
+    assert [fact.name for fact in journal.read_placed(Seq(1))] == ["operator.halted", "alarm.set"]
+    assert not ordered.done()
+    assert journal.head == 1
+    assert not runtime.idle()
+    free.set()
+    ordered.result(20)
+    journal.append("operator", [ResumeOrdered(who="a test", reason="")], by="a test").result(20)
+    assert runtime.idle(), "what an owner only observes is no work of its"
+    runtime.stop()
+    journal.close()
+
+
+def test_a_disk_that_does_not_answer_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free, said = threading.Event(), threading.Event()
+    reasons: list[str] = []
+
+    def fatal(reason: str) -> None:
+        reasons.append(reason)
+        said.set()
+
+    journal = open_day(tmp_path, lambda: Micros(1_000_000))
+    monkeypatch.setattr(threads, "COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(JournalRecorder, "insert_rows", lambda *_: free.wait(20))
+    runtime = ThreadRuntime([toy()], journal, on_fatal=fatal, changed=lambda: None)
+    runtime.start()
+    journal.append("run", [STARTED], by="run")
+    assert said.wait(20)
+    assert "nothing behind seq 0 was written" in reasons[0]
+    runtime.stop()
+    free.set()
+    journal.close()

@@ -119,10 +119,7 @@ class Bench:
         now = SteppedClock(AT)
         self.journal = MemoryJournal(now.now)
         self.tape = NullTape()
-        self.desk = MarketDesk(
-            self.journal, self.tape, now, decode=decode, call_soon=lambda _: None, changed=lambda: None,
-            on_fatal=pytest.fail,
-        )  # fmt: skip
+        self.desk = MarketDesk(self.journal, self.tape, now, decode=decode, changed=lambda: None, on_fatal=pytest.fail)
         settings = load("demo", environ={}).settings
         started = RunStarted(settings=settings, profile="demo", code_hash="", seed=0, versions={})
         listing = ListingAnswered(stocks=tuple(listed(*each) for each in STOCKS), source="")

@@ -67,11 +67,8 @@ class Room:
                 raise self.approval_errors.pop()
             return "approval"
 
-        def desk(call_soon: Callable[[Callable[[], None]], object]) -> MarketDesk:
-            made = MarketDesk(
-                journal, tape, clock, decode=decode, call_soon=call_soon, changed=lambda: None,
-                on_fatal=self.fatal.append,
-            )  # fmt: skip
+        def desk() -> MarketDesk:
+            made = MarketDesk(journal, tape, clock, decode=decode, changed=lambda: None, on_fatal=self.fatal.append)
             made.recover(tape)
             return made
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from kquant.events.base import Recorded
 from kquant.events.market import BarsClosed, SnapshotTaken, TriggerFired
 from kquant.events.orders import TriggerArmed
@@ -24,24 +22,20 @@ START = kst("15:08:00", "2026-09-14")
 
 
 class Room:
-    """A desk whose journal answers are put off until `settle`, as the feed's loop does."""
+    """A desk that catches up with the journal when it is told to settle, as the feed's loop does."""
 
     def __init__(self, journal: MemoryJournal | None = None, tape: MemoryTape | None = None) -> None:
         self.clock = SteppedClock(Micros(START))
         self.journal = journal or MemoryJournal(self.clock.now)
         self.tape = tape or MemoryTape()
-        self.later: list[Callable[[], None]] = []
         self.fatal: list[str] = []
         self.desk = MarketDesk(
-            self.journal, self.tape, self.clock, decode=decode, call_soon=self.later.append, changed=lambda: None,
-            on_fatal=self.fatal.append,
-        )  # fmt: skip
+            self.journal, self.tape, self.clock, decode=decode, changed=lambda: None, on_fatal=self.fatal.append
+        )
 
     def settle(self) -> None:
-        while self.later or not self.desk.idle():
+        while not self.desk.idle():
             self.desk.catch_up()
-            while self.later:
-                self.later.pop(0)()
         assert self.fatal == []
 
     def reported(self) -> list[Recorded]:
@@ -157,6 +151,4 @@ def test_a_journal_that_refuses_a_report_stops_the_run():
     room.journal.append("pipeline", [SnapshotWanted(run=1, codes=())], by="x").result()
     room.journal.close()
     room.desk.catch_up()
-    while room.later:
-        room.later.pop(0)()
     assert "closed" in room.fatal[0]

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 
 import pytest
 
@@ -7,7 +8,9 @@ from kquant.events.orders import CancelWanted, OrderBound, OrderIntended, OrderS
 from kquant.gateways.clock import SteppedClock
 from kquant.gateways.kis.rest.client import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable
 from kquant.gateways.kis.rest.orders import OrderGateway
+from kquant.journal import open_day, sqlite
 from kquant.journal.memory import MemoryJournal
+from kquant.journal.recorder import JournalRecorder
 from kquant.krx import SessionHours
 
 OPEN, CLOSE = 10_000_000_000, 20_000_000_000
@@ -62,6 +65,13 @@ class Gate:
         return self.armed
 
 
+def intended(side="buy", valid_until=OPEN + 5, intent=1, replaces=None):
+    return OrderIntended(
+        intent=intent, code="005930", name="x", side=side, qty=10, kind="limit", price=71000, reason="signal",
+        decision=1, reserved_krw=0, valid_until=valid_until, replaces=replaces,
+    )  # fmt: skip
+
+
 class Desk:
     """A gateway with everything around it."""
 
@@ -82,10 +92,7 @@ class Desk:
         )
 
     def intend(self, side="buy", valid_until=OPEN + 5, intent=1, replaces=None):
-        event = OrderIntended(
-            intent=intent, code="005930", name="x", side=side, qty=10, kind="limit", price=71000, reason="signal",
-            decision=1, reserved_krw=0, valid_until=valid_until, replaces=replaces,
-        )  # fmt: skip
+        event = intended(side, valid_until, intent, replaces)
         return self.journal.append("orders", [event], by="orders").result()[0].seq
 
     def want_cancel(self, valid_until=OPEN + 5, kind="limit"):
@@ -278,3 +285,50 @@ async def test_a_restart_never_sends_a_replacement_again():
     await desk.settle()
     assert [name_of(fact.event) for fact in desk.outcomes()] == ["order.send_started", "order.unknown"]
     assert desk.calls.posts == 0
+
+
+async def test_an_intent_is_taken_at_its_place_and_posted_once_both_marks_are_durable(tmp_path, monkeypatch):
+    """reliability C0, steps 1 and 2: one commit may hold both, but no byte leaves before it."""
+    free, reached, insert = threading.Event(), threading.Event(), JournalRecorder.insert_rows
+
+    def insert_rows(recorder, rows):
+        if any(row.name == "order.send_started" for row in rows):
+            reached.set()
+        assert free.wait(20)
+        insert(recorder, rows)
+
+    desk = Desk()
+    desk.journal = desk.gateway._journal = desk.calls.journal = open_day(tmp_path, desk.clock.now)
+    monkeypatch.setattr(JournalRecorder, "insert_rows", insert_rows)
+    monkeypatch.setattr(sqlite, "PATIENCE_SECONDS", 1_000.0)
+    await desk.gateway.start()
+    placed = desk.journal.place("orders", [intended()], by="orders")[0]
+    assert await asyncio.to_thread(reached.wait, 20)
+    assert (desk.journal.head, desk.calls.posts) == (0, 0)
+    assert not desk.gateway.idle()
+    free.set()
+    while len(desk.outcomes()) < 2:  # noqa: ASYNC110  the loop needs its turns, not time
+        await asyncio.sleep(0)
+    assert [fact.caused_by for fact in desk.outcomes()] == [placed.seq, placed.seq]
+    assert (desk.calls.posts, desk.calls.durable_before_post) == (1, True)
+    await desk.gateway.close()
+    desk.journal.close()
+
+
+async def test_a_mark_that_never_gets_to_the_disk_lets_no_order_out(tmp_path, monkeypatch):
+    def insert_rows(_recorder, _rows):
+        raise OSError("no disk")
+
+    fatal = []
+    desk = Desk()
+    desk.journal = desk.gateway._journal = open_day(tmp_path, desk.clock.now)
+    desk.gateway._on_fatal = fatal.append
+    monkeypatch.setattr(JournalRecorder, "insert_rows", insert_rows)
+    await desk.gateway.start()
+    desk.journal.place("orders", [intended()], by="orders")
+    while not fatal:  # noqa: ASYNC110  the loop needs its turns, not time
+        await asyncio.sleep(0)
+    assert desk.calls.posts == 0
+    assert "cannot be written" in fatal[0] or "has failed" in fatal[0]
+    await desk.gateway.close()
+    desk.journal.close()

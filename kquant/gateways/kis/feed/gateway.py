@@ -62,7 +62,7 @@ class KisFeed:
         clock: Clock,
         session: FeedSession,
         *,
-        desk: Callable[[Callable[[Callable[[], None]], object]], MarketDesk],
+        desk: Callable[[], MarketDesk],
         approval: Callable[[bool], Awaitable[str]],
         changed: Callable[[], None],
         on_fatal: Callable[[str], None],
@@ -158,7 +158,7 @@ class KisFeed:
         """Tell whether nothing is under way that does not wait on the clock; a closed feed is idle for good."""
         if self._over:
             return True
-        if self._keeper is None or self._appending or self._cursor < self._journal.head:
+        if self._keeper is None or self._appending or self._cursor < self._journal.placed:
             return False
         lines = [self._keeper] if self._notices is None else [self._keeper, self._notices.keeper]
         return all(line.idle() for line in lines) and self.desk.idle()
@@ -187,7 +187,7 @@ class KisFeed:
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self.desk = self._make_desk(self._loop.call_soon_threadsafe)
+        self.desk = self._make_desk()
         works = self._prepare()
         undo = self._journal.subscribe(self._nudged)
         self._follow()

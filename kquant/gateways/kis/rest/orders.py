@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from kquant.events.base import Event, Recorded
+from kquant.events.base import Event, Recorded, name_of
 from kquant.events.orders import (
     CancelAccepted,
     CancelRefused,
@@ -70,6 +70,9 @@ class OrderGateway(FollowingGateway):
 
     stream = "broker"
     by = "order gateway"
+    early = frozenset({name_of(OrderIntended), name_of(OrderBound)})
+    """An intent, since the mark that its send began is waited for before the POST and never durable without it; and what
+    an intent that replaces an order must find known."""
 
     def __init__(
         self,
