@@ -37,10 +37,14 @@ def llm_settings(base_url: str = "http://127.0.0.1:1", provider: str = "gemini",
     llm = demo_settings().llm
     model = "gemini-3.5-flash-lite" if provider == "gemini" else "deepseek-flash"
     service = replace(getattr(llm, provider), base_url=base_url, gap_ms=0)
-    jobs = {
-        name: replace(getattr(llm, name), provider=provider, model=model, **changes) for name in ("scan", "analysis")
-    }
+    changed = {"provider": provider, "model": model, **changes}
+    jobs = {name: replace(getattr(llm, name), **changed) for name in ("scan", "analysis")}
     return replace(llm, **{provider: service}, **jobs)
+
+
+def kept_in(folder: Path) -> list[Path]:
+    """Return the files of kept answers."""
+    return sorted(folder.rglob("*.zst"))
 
 
 def settings_with(llm: LlmSettings) -> Settings:
