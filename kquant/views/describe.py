@@ -317,9 +317,19 @@ def _portfolio(event: Event, names: Mapping[Symbol, str]) -> str | None:
             why = f" ({event.why})" if event.why else ""
             return f"taken over from the broker: {differences(event.differences, names)}{why}"
         case portfolio.DayReconciled():
-            return f"closing balance: {differences(event.differences, names)}"
+            return verdict(event, names)
         case _:
             return None
+
+
+def verdict(event: portfolio.DayReconciled, names: Mapping[Symbol, str] = NO_NAMES) -> str:
+    """Return how the day ended: what agrees, or what differs, order by order."""
+    if event.agrees:
+        return "orders, fills, positions and cash: the day agrees with the broker to the won"
+    said = [event.why or "the closing balance differs", *event.orders]
+    if event.differences:
+        said.append(differences(event.differences, names))
+    return f"not reconciled: {'; '.join(said)}"
 
 
 def differences(found: tuple[portfolio.Difference, ...], names: Mapping[Symbol, str] = NO_NAMES) -> str:
@@ -340,7 +350,19 @@ def _orders(event: Event, names: Mapping[Symbol, str]) -> str | None:
         case orders.OrderIntended():
             at = "market" if event.kind == "market" else won(event.price)
             stock = named(event.code, {event.code: event.name, **names})
-            return f"intent {event.intent}: {event.side} {stock} {event.qty:,}주 at {at} ({event.reason})"
+            why = event.reason if event.replaces is None else f"in place of intent {event.replaces}"
+            return f"intent {event.intent}: {event.side} {stock} {event.qty:,}주 at {at} ({why})"
+        case orders.QuoteWanted():
+            return f"ask the price of {named(event.code, names)} over HTTPS ({event.why})"
+        case orders.QuoteAnswered():
+            return f"{named(event.code, names)} at {won(event.last)}, {_best(event)}{_flags(event)}"
+        case orders.QuoteFailed():
+            return f"no price of {named(event.code, names)} over HTTPS: {event.reason}"
+        case orders.OrderResized():
+            return f"intent {event.intent} is for {event.qty:,}주 only: the others had filled"
+        case orders.OrdersSettled():
+            found = "agree with the broker's final list" if event.agrees else f"differ: {'; '.join(event.differences)}"
+            return f"the day's orders and fills {found}"
         case orders.OrderDenied():
             return f"{event.side} {named(event.code, names)} denied: {event.rule}, {event.value:,} against a limit of {event.limit:,}"
         case orders.ProofWanted():
@@ -382,6 +404,22 @@ def _orders(event: Event, names: Mapping[Symbol, str]) -> str | None:
             return f"new buys allowed: {event.reason}"
         case _:
             return None
+
+
+def _best(quote: orders.QuoteAnswered) -> str:
+    """Return best bid and ask; a side without an order says so."""
+    bid, ask = (won(price) if price else "none" for price in (quote.bid, quote.ask))
+    return f"bid {bid}, ask {ask}"
+
+
+def _flags(quote: orders.QuoteAnswered) -> str:
+    """Return what keeps a stock from trading as usual."""
+    flags = {
+        "halted": quote.halted, "VI": quote.vi, "auction": quote.is_auction, "liquidation": quote.liquidation,
+        "administrative": quote.administrative, "overheated": quote.overheated, f"warning {quote.warning}": quote.warning,
+    }  # fmt: skip
+    said = ", ".join(name for name, is_set in flags.items() if is_set)
+    return f" ({said})" if said else ""
 
 
 def _broker(event: Event, _names: Mapping[Symbol, str]) -> str | None:

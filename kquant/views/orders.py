@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from kquant.domain.orders.lifecycle import TABLE, Stage
+from kquant.domain.orders.stages import intent_of, step_of
 from kquant.events import orders as events
-from kquant.events.base import Recorded
+from kquant.events.base import Event, Recorded
 from kquant.events.portfolio import CashMoved
 from kquant.values import IntentId, Krw, Micros, OrderKind, Seq, Shares, Side, Symbol
 
@@ -31,9 +33,10 @@ class FillLine(Struct, frozen=True, kw_only=True):
 
 
 class OrderLine(Struct, frozen=True, kw_only=True):
-    """An intent and what became of it. state: intended, sent, open, unknown, or its outcome.
+    """An intent and what became of it. state: its stage in the table of an order's life (`domain.orders.lifecycle`).
 
     fee_krw, tax_krw: of its fills.   decision: seq of the signal, trigger or job.   done: None while open.
+    replaces: the intent whose place it takes (정정).   quote: seq of the price confirmed before it.
     """
 
     intent: IntentId
@@ -47,7 +50,7 @@ class OrderLine(Struct, frozen=True, kw_only=True):
     price: Krw
     reason: str
     decision: Seq
-    state: str
+    state: Stage
     order_no: str
     filled_qty: Shares
     filled_krw: Krw
@@ -55,10 +58,12 @@ class OrderLine(Struct, frozen=True, kw_only=True):
     tax_krw: Krw
     fills: int
     done: Micros | None
+    replaces: IntentId | None = None
+    quote: Seq | None = None
 
 
 class DeniedLine(Struct, frozen=True, kw_only=True):
-    """A signal that a limit stopped."""
+    """A signal that a limit stopped. decision: seq of the signal."""
 
     at: Micros
     code: Symbol
@@ -66,14 +71,42 @@ class DeniedLine(Struct, frozen=True, kw_only=True):
     rule: str
     value: int
     limit: int
+    decision: Seq
+
+
+class WaitingLine(Struct, frozen=True, kw_only=True):
+    """A sell that was due and waits. until: when it is looked at again."""
+
+    at: Micros
+    code: Symbol
+    reason: str
+    rule: str
+    value: int
+    limit: int
+    until: Micros
 
 
 class OrdersView(Struct, frozen=True, kw_only=True):
-    """orders: by intent.   fills, denied: in order of the log."""
+    """orders: by intent.   fills, denied, waiting: in order of the log.
+
+    settled: the day's orders agree with the broker's final list, None before it is known.
+    """
 
     orders: tuple[OrderLine, ...]
     fills: tuple[FillLine, ...]
     denied: tuple[DeniedLine, ...]
+    waiting: tuple[WaitingLine, ...] = ()
+    settled: bool | None = None
+
+    def chains(self) -> tuple[tuple[OrderLine, ...], ...]:
+        """Return the orders with those that took their place, each chain from its first; by first intent."""
+        chains: dict[IntentId, list[OrderLine]] = {}
+        roots: dict[IntentId, IntentId] = {}
+        for line in self.orders:
+            root = roots.get(line.replaces, line.intent) if line.replaces is not None else line.intent
+            roots[line.intent] = root
+            chains.setdefault(root, []).append(line)
+        return tuple(tuple(chain) for chain in chains.values())
 
 
 class _Order(Struct):
@@ -91,6 +124,8 @@ class OrdersFold:
     def __init__(self) -> None:
         self.fills: list[FillLine] = []
         self.denied: list[DeniedLine] = []
+        self.waiting: list[WaitingLine] = []
+        self.settled: bool | None = None
         self._orders: dict[IntentId, _Order] = {}
 
     def apply(self, fact: Recorded) -> None:
@@ -99,17 +134,19 @@ class OrdersFold:
         match event:
             case events.OrderIntended():
                 self._orders[event.intent] = _Order(_intended(fact, event))
-            case events.OrderSendStarted(intent=intent):
-                self._set(intent, state="sent")
             case (
-                events.OrderAccepted(intent=intent, order_no=number) | events.OrderBound(intent=intent, order_no=number)
+                events.OrderBound(intent=intent, order_no=number) | events.OrderAccepted(intent=intent, order_no=number)
             ):
-                self._set(intent, state="open", order_no=number)
-            case events.OrderUnknown(intent=intent):
-                self._set(intent, state="unknown")
-            case events.OrderFinished(intent=intent, outcome=outcome):
-                self._set(intent, state=outcome, done=fact.at)
+                self._step(event)
+                self._set(intent, order_no=number)
+            case events.OrderFinished(intent=intent):
+                self._step(event)
+                self._set(intent, done=fact.at)
+            case events.OrderResized(intent=intent, qty=qty):
+                self._set(intent, qty=qty)
+                self._step(event)
             case events.OrderFilled():
+                self._step(event)
                 self._fill(fact.at, event)
             case CashMoved(intent=intent, fee_krw=fee, tax_krw=tax) if intent is not None:
                 self._cost(intent, fee, tax)
@@ -122,14 +159,39 @@ class OrdersFold:
                         rule=event.rule,
                         value=event.value,
                         limit=event.limit,
+                        decision=event.decision,
                     )
                 )
             case _:
-                return
+                self._rest(fact)
+
+    def _rest(self, fact: Recorded) -> None:
+        event = fact.event
+        match event:
+            case events.ExitPostponed():
+                self.waiting.append(
+                    WaitingLine(
+                        at=fact.at, code=event.code, reason=event.reason, rule=event.rule, value=event.value,
+                        limit=event.limit, until=event.until,
+                    )
+                )  # fmt: skip
+            case events.OrdersSettled(agrees=agrees):
+                self.settled = agrees
+            case _:
+                self._step(event)
+
+    def _step(self, event: Event) -> None:
+        """Move an order on by the table. A step it does not hold is the owner's to refuse: it moves nothing here."""
+        intent = intent_of(event)
+        known = None if intent is None else self._orders.get(intent)
+        if known is None:
+            return
+        step = step_of(event, known.line.qty)
+        known.set(state=TABLE.get((known.line.state, step), known.line.state) if step is not None else known.line.state)
 
     def _set(self, intent: IntentId, **fields: object) -> None:
         known = self._orders.get(intent)
-        if known is not None and known.line.done is None:
+        if known is not None:
             known.set(**fields)
 
     def _cost(self, intent: IntentId, fee: Krw, tax: Krw) -> None:
@@ -159,7 +221,13 @@ class OrdersFold:
     def view(self) -> OrdersView:
         """Return everything as it is."""
         lines = tuple(self._orders[intent].line for intent in sorted(self._orders))
-        return OrdersView(orders=lines, fills=tuple(self.fills), denied=tuple(self.denied))
+        return OrdersView(
+            orders=lines,
+            fills=tuple(self.fills),
+            denied=tuple(self.denied),
+            waiting=tuple(self.waiting),
+            settled=self.settled,
+        )
 
 
 def orders_view(facts: Iterable[Recorded]) -> OrdersView:
@@ -191,4 +259,6 @@ def _intended(fact: Recorded, event: events.OrderIntended) -> OrderLine:
         tax_krw=Krw(0),
         fills=0,
         done=None,
+        replaces=event.replaces,
+        quote=event.quote,
     )

@@ -226,6 +226,15 @@ class _Teller:
                 return ("Orders", describe(event, self._names), "") if event.code == self._code else None
             case orders.OrderFilled() | orders.OrderIntended() | orders.OrderFinished() | orders.OrderDenied():
                 return ("Orders", describe(event, self._names), "") if event.code == self._code else None
+            case (
+                orders.QuoteWanted()
+                | orders.QuoteAnswered()
+                | orders.QuoteFailed()
+                | orders.ExitPostponed()
+                | orders.ProofWanted()
+                | orders.ExternalOrderSeen()
+            ):
+                return ("Orders", describe(event, self._names), "") if event.code == self._code else None
             case orders.TriggerArmed() | orders.TriggerDisarmed() | orders.OrderFrozen() | orders.OrderUnfrozen():
                 return ("Orders", describe(event, self._names), "") if event.code == self._code else None
             case (
@@ -235,6 +244,7 @@ class _Teller:
                 | orders.OrderUnknown()
                 | orders.OrderExpired()
                 | orders.OrderBlocked()
+                | orders.OrderResized()
                 | orders.CancelWanted()
                 | orders.CancelAccepted()
                 | orders.CancelRefused()
@@ -324,7 +334,8 @@ def _bought(facts: Sequence[Recorded], code: Symbol, told: Sequence[Told]) -> tu
         if order.code == code and order.filled_qty:
             verb = "Bought" if order.side == "buy" else "Sold"
             price = won(order.filled_krw // order.filled_qty)
-            out.append(f"{verb} {order.filled_qty:,} of {order.qty:,}주 at {price} on average ({order.reason}).")
+            why = order.reason if order.replaces is None else f"in place of intent {order.replaces}"
+            out.append(f"{verb} {order.filled_qty:,} of {order.qty:,}주 at {price} on average ({why}).")
     denied = [line for line in view.denied if line.code == code and line.side == "buy"]
     if denied:
         rules = ", ".join(dict.fromkeys(line.rule for line in denied))

@@ -193,12 +193,14 @@ class Day:
         )  # fmt: skip
         intended = self.log.add("orders", wanted, caused_by=cause)
         self.log.add("broker", orders.OrderSendStarted(intent=IntentId(intent)), caused_by=intended)
-        self.log.add(
+        accepted = self.log.add(
             "broker",
             orders.OrderAccepted(intent=IntentId(intent), order_no=str(100 + intent), branch="91252", time="090100"),
             caused_by=intended,
             first_index=1,
         )
+        bound = orders.OrderBound(intent=IntentId(intent), order_no=str(100 + intent), branch="91252")
+        self.log.add("orders", bound, caused_by=accepted)
         size, done, amount = qty // parts, 0, 0
         for part in range(parts):
             this = size if part < parts - 1 else qty - done
