@@ -151,8 +151,11 @@ class DayRun:
             )
         ]
         self._known = journal.head
-        if self._gate.is_halted():
-            reason = self._gate.halt.reason()
+        self._follow(journal)
+        reason = self._gate.halt.reason() or self._progress.halted
+        if journal.head == 0 and before is not None and not before.reconciled:
+            reason = reason or f"the day before ({before.folder}) was not reconciled"
+        if self._gate.is_halted() or reason:
             log.warning("entries are halted: nothing new is bought until `kquant resume`", reason=reason)
         if (unarmed := self._gate.why_not_armed()) and self._settings.broker.orders:
             log.warning("no real order leaves until `kquant arm`", why=unarmed)
@@ -221,10 +224,15 @@ class DayRun:
             "clock": self._progress.clock(),
             "line": self._progress.line(),
             "slots": self._progress.slots,
-            "halted": self._gate.halt.reason() or ("no reason given" if self._gate.is_halted() else None),
+            "halted": self._why_halted(),
             "session_open": hours.open_at <= self._door.clock.now() < hours.close_at,
             "live": live_state(self._settings, self._gate),
         }
+
+    def _why_halted(self) -> str | None:
+        """Return why nothing new is bought, by the halt file, a person, or `orders` itself; None while it is."""
+        said = self._gate.halt.reason() or self._progress.halted
+        return said or ("no reason given" if self._gate.is_halted() else None)
 
     def _fatal(self, loop: asyncio.AbstractEventLoop, reason: str) -> None:
         """Stop the run; called from any thread, the first reason counts."""

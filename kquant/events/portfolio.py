@@ -129,7 +129,13 @@ class PortfolioAdjusted(Event, frozen=True, kw_only=True, tag="portfolio.adjuste
 
 
 class DayReconciled(Event, frozen=True, kw_only=True, tag="portfolio.reconciled"):
-    """The closing balance agrees with ours to the won, or does not."""
+    """Orders, fills, positions and cash equal the broker's, or do not. Said again if a later fill or list changes it.
+
+    differences: of the closing balance.   orders: of the orders and fills, a line each with the order's number.
+    why: what is missing or differs, in a few words, "" if all agrees.
+    """
 
     agrees: bool
     differences: tuple[Difference, ...]
+    orders: tuple[str, ...] = ()
+    why: str = ""

@@ -44,7 +44,17 @@ def position_lines(view: PortfolioView, at: Micros) -> list[str]:
         ]
         for p in view.positions
     ]
-    head = ["stock 종목", "shares", "average 평균단가", "last 현재가", "age", "value 평가금액", "P&L 평가손익", "", "since"]
+    head = [
+        "stock 종목",
+        "shares",
+        "average 평균단가",
+        "last 현재가",
+        "age",
+        "value 평가금액",
+        "P&L 평가손익",
+        "",
+        "since",
+    ]
     return columns(head, rows, right=(1, 2, 3, 4, 5, 6, 7))
 
 

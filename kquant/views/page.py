@@ -15,7 +15,7 @@ from kquant.events.market import BarsClosed
 from kquant.events.slots import SlotEvicted
 from kquant.values import MINUTE_US, Krw, Micros, Symbol, kst_clock
 from kquant.views.charts import Span, equity_chart, price_chart, slots_chart
-from kquant.views.describe import differences, score
+from kquant.views.describe import score, verdict
 from kquant.views.holdings import amount
 from kquant.views.names import Names, names_of
 from kquant.views.orders import OrdersView, orders_view
@@ -287,11 +287,11 @@ def _evictions(facts: Sequence[Recorded], names: Names) -> str:
 
 
 def _close(summary: DaySummary, provenance: Sequence[str], drawn: Collection[str] | None, traded: OrdersView) -> str:
-    if summary.reconciled is None:
+    if summary.verdict is None:
         line = '<p class="bad">The closing balance was never compared: the day is not finished.</p>'
     else:
-        sign, tone = ("✓", "good") if summary.reconciled else ("✗", "bad")
-        line = f'<p class="{tone}">{sign} Closing balance: {escape(differences(summary.differences))}.</p>'
+        sign, tone = ("✓", "good") if summary.verdict.agrees else ("✗", "bad")
+        line = f'<p class="{tone}">{sign} {escape(verdict(summary.verdict))}.</p>'
     said = "".join(f"<li>{escape(text)}</li>" for text in provenance)
     if drawn is not None:
         codes = {fill.code for fill in traded.fills}

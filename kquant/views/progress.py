@@ -26,7 +26,8 @@ class Progress:
         self.runs = self.signals = self.denied = 0
         self.orders = self.buys = self.sells = self.fills = self.partial = 0
         self.lost = 0
-        self.halted = False
+        self.halted = ""
+        """Why nothing new is bought, "" while it is."""
         self.alert = ""
         self._slots = SlotFold()
         self._portfolio = PortfolioFold()
@@ -71,10 +72,10 @@ class Progress:
             case orders.OrderFilled(leaves_qty=leaves):
                 self.fills += 1
                 self.partial += leaves > 0
-            case orders.EntriesHalted():
-                self.halted = True
+            case orders.EntriesHalted(reason=reason):
+                self.halted = reason
             case orders.EntriesResumed():
-                self.halted = False
+                self.halted = ""
             case _:
                 return
 
@@ -99,7 +100,7 @@ class Progress:
             ("P&L", f"{signed_won(self.pnl())} {percent(rate_bp(self.pnl(), money.opening or 0))}"),
         ]
         if self.halted:
-            rows.append(("halted", "no new entries until resumed"))
+            rows.append(("halted", f"nothing new is bought until `kquant resume`: {self.halted}"))
         if self.alert:
             rows.append(("alert", self.alert))
         return rows

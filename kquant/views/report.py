@@ -18,6 +18,7 @@ from kquant.views.summary import DaySummary, day_summary
 from kquant.views.words import columns, named, percent, rate_bp, signed_won, width, won
 
 WIDTH = 100
+NEXT_DAY = "The next day of this account buys nothing until `kquant resume`; exits keep working."
 MOST_ROWS = 15
 """Rows of a long table in the text; the page has them all."""
 
@@ -42,13 +43,16 @@ def text_report(facts: Sequence[Recorded], *, replay_command: str, provenance: S
 
 
 def reconciliation(summary: DaySummary) -> list[str]:
-    """Say whether the closing balance agrees, and that the cash adds up."""
-    if summary.reconciled is None:
+    """Say whether orders and closing balance agree; if not, what differs, and what it means for the next day."""
+    found = summary.verdict
+    if found is None:
         return ["The closing balance was never compared: the day is not finished."]
-    verdict = (
-        "Positions and cash equal the broker's: the closing balance " if summary.reconciled else "NOT reconciled: it "
-    )
-    return [f"{verdict}{differences(summary.differences)}."]
+    if found.agrees:
+        return ["Orders, fills, positions and cash: the day agrees with the broker to the won."]
+    lines = [f"NOT reconciled (미대사): {found.why or 'the closing balance differs'}."]
+    if found.differences:
+        lines.append(f"The closing balance {differences(found.differences)}.")
+    return [*lines, *(f"Order {line}" for line in found.orders), NEXT_DAY]
 
 
 def _heading(text: str) -> list[str]:

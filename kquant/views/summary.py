@@ -65,6 +65,7 @@ class DaySummary(Struct, frozen=True, kw_only=True):
     pnl_krw: Krw
     reconciled: bool | None
     differences: tuple[portfolio.Difference, ...]
+    verdict: portfolio.DayReconciled | None
     alerts: tuple[str, ...]
 
 
@@ -117,6 +118,7 @@ def day_summary(facts: Sequence[Recorded]) -> DaySummary:
         pnl_krw=money.pnl_krw,
         reconciled=agreed[-1].agrees if agreed else None,
         differences=agreed[-1].differences if agreed else (),
+        verdict=agreed[-1] if agreed else None,
         alerts=tuple(event.text for event in events if isinstance(event, day.AlertRaised) and event.level != "info"),
     )
 

@@ -42,7 +42,7 @@ TEXTS = {
     "digest_before": "5a" * 32, "error": "ValueError: shares -1 of 005930", "extension": "", "expected_operation": "311", "halt_reason": "", "exchange_time": "093001",
     "differences": "12345: filled 10 here, 12 there", "filter": "min_turnover_krw", "for_code": "0004V0", "id": "2026112009295900001", "limits": "4c" * 32, "message": "정상처리 되었습니다.",
     "message_code": "OPSP0000", "missing": "condition:급등: APBK0000", "model": "heuristic-1", "name": "삼성전자", "next_code": "247540", "note": "",
-    "operation": "112", "order_no": "12345", "original_order_no": "12344", "owner": "scanner", "part": "financials", "presumed": "005935",
+    "operation": "112", "order_no": "12345", "orders": "12345: filled 10 here, 12 there", "original_order_no": "12344", "owner": "scanner", "part": "financials", "presumed": "005935",
     "profile": "demo", "prompt": HASH, "published": "20261120092959", "reason": "no answer in time",
     "reasons": "거래대금 1,200억, 3회 연속 순위", "rule": "priority", "source": HASH, "status": "55", "stock_status": "55", "table": HASH, "text": "005930: 확인 필요",
     "time": "093001", "title": "삼성전자, 4분기 실적 발표", "venue": "1", "what": "portfolio.balance_wanted", "who": "operator",

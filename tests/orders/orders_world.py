@@ -107,6 +107,7 @@ class Broker:
     outcomes: list[str] = field(default_factory=list)
     cancels: list[str] = field(default_factory=list)
     reads_fail: bool = False
+    lists_fail: bool = False
     balance_fails: bool = False
     hidden: set[str] = field(default_factory=set)
     sells_forgotten: set[str] = field(default_factory=set)
@@ -312,7 +313,8 @@ class World:
             case ExecutionsWanted():
                 rows = tuple(ticket.row() for ticket in self.broker.tickets if ticket.no not in self.broker.hidden)
                 failed = ReadFailed(what="orders.executions_wanted", reason="no answer")
-                self._reply(fact, "rest", [failed if self.broker.reads_fail else ExecutionsListed(rows=rows)])
+                fails = self.broker.reads_fail or self.broker.lists_fail
+                self._reply(fact, "rest", [failed if fails else ExecutionsListed(rows=rows)])
             case QuoteWanted() if self.broker.quotes != "hold":
                 self._reply(fact, "rest", [self._quote(fact.event)])
             case OrderIntended():

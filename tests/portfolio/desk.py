@@ -10,8 +10,8 @@ from kquant.domain.owner import Mind
 from kquant.domain.portfolio import PORTFOLIO, Own
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Event, Recorded, name_of
-from kquant.events.day import AlarmRang, AlarmSet, Carried, DayOpened, RunStarted
-from kquant.events.orders import ExecutionsListed, OrderFilled, OrderFinished, OrderIntended, ProofWanted
+from kquant.events.day import AlarmRang, AlarmSet, Carried, DayOpened, JobDue, RunStarted
+from kquant.events.orders import ExecutionsListed, OrderFilled, OrderFinished, OrderIntended, OrdersSettled, ProofWanted
 from kquant.events.pipeline import PipelineStarted
 from kquant.events.portfolio import BalanceAnswered, BalanceWanted, Holding
 from kquant.events.scanner import ReadFailed
@@ -90,6 +90,13 @@ class Desk:
 
     def prove(self) -> tuple[Event, ...]:
         return self.tell(ProofWanted(intent=1, code=A))
+
+    def close(self) -> None:
+        self.tell(JobDue(job="session_closed", due=self.at))
+
+    def settle(self, *differences: str) -> tuple[Event, ...]:
+        """Orders and fills were compared with the broker's final list."""
+        return self.tell(OrdersSettled(listing=Seq(1), agrees=not differences, differences=differences))
 
     def fail(self) -> tuple[Event, ...]:
         return self.tell(ReadFailed(what="portfolio.balance_wanted", reason="HTTP 500"), self.request)

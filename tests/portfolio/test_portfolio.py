@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kquant.events.day import AlertRaised, Carried, JobDue
+from kquant.events.day import AlertRaised, Carried
 from kquant.events.portfolio import (
     BalanceWanted,
     CashMoved,
-    DayReconciled,
     Difference,
     PortfolioAdjusted,
     PortfolioOpened,
@@ -250,52 +249,6 @@ def test_a_difference_is_expected_while_orders_work_or_just_filled(working: bool
         desk.wait(9)
     desk.run()
     assert names(desk.balance(5)) == ["portfolio.synchronised"]
-
-
-def test_a_closing_balance_that_agrees_reconciles_the_day() -> None:
-    desk = opened(100)
-    desk.tell(JobDue(job="session_closed", due=desk.at))
-    assert desk.ring("closing") == (BalanceWanted(reason="closing", valid_until=desk.at + 30 * SECOND_US),)
-    assert desk.balance(100)[-1] == DayReconciled(agrees=True, differences=())
-    assert desk.run() == ()
-
-
-def test_the_closing_balance_waits_for_open_orders_but_not_for_ever() -> None:
-    desk = opened(100)
-    desk.intend()
-    desk.tell(JobDue(job="session_closed", due=desk.at))
-    for _ in range(19):
-        assert names(desk.ring("closing")) == ["alarm.set"]
-    assert names(desk.ring("closing")) == ["portfolio.balance_wanted"]
-
-
-def test_a_closing_balance_that_keeps_differing_ends_unreconciled_and_untouched() -> None:
-    desk = opened(100)
-    desk.tell(JobDue(job="session_closed", due=desk.at))
-    for _ in range(7):
-        desk.ring("closing")
-        assert names(desk.balance(99)) == ["portfolio.synchronised", "alarm.set"]
-    desk.ring("closing")
-    events = desk.balance(99)
-    assert events[-1] == DayReconciled(agrees=False, differences=(Difference(what="cash", ours=100, theirs=99),))
-    assert desk.own.cash_krw == 100
-
-
-def test_a_closing_balance_that_cannot_be_read_ends_unreconciled() -> None:
-    desk = opened(100)
-    desk.tell(JobDue(job="session_closed", due=desk.at))
-    desk.ring("closing")
-    for _ in range(7):
-        assert names(desk.fail()) == ["alarm.set"]
-        desk.ring("closing")
-    assert desk.fail()[-1] == DayReconciled(agrees=False, differences=())
-
-
-def test_a_day_that_never_opened_ends_unreconciled() -> None:
-    desk = Desk()
-    desk.fail()
-    desk.tell(JobDue(job="session_closed", due=desk.at))
-    assert desk.ring("closing")[-1] == DayReconciled(agrees=False, differences=())
 
 
 def test_a_fill_before_the_opening_balance_is_left_to_that_balance() -> None:

@@ -15,7 +15,7 @@ from kquant.domain.portfolio.seen import QUIET_US, Seen, observe
 from kquant.domain.portfolio.state import Own, Position, evolve
 from kquant.events.analyzer import ListingAnswered
 from kquant.events.day import AlarmRang, DayOpened, JobDue
-from kquant.events.orders import ExecutionsListed, OrderFilled, OrderFinished, OrderIntended, ProofWanted
+from kquant.events.orders import ExecutionsListed, OrderFilled, OrderFinished, OrderIntended, OrdersSettled, ProofWanted
 from kquant.events.pipeline import PipelineStarted
 from kquant.events.portfolio import BalanceAnswered
 from kquant.events.scanner import ReadExpired, ReadFailed
@@ -40,6 +40,7 @@ PORTFOLIO: Owner[Own, Seen] = Owner(
         DayOpened,
         PipelineStarted,
         OrderFilled,
+        OrdersSettled,
         ProofWanted,
         BalanceAnswered,
         ReadFailed,

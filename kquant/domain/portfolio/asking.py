@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from kquant.domain.portfolio.seen import Seen
 from kquant.domain.portfolio.state import Own
+from kquant.domain.portfolio.verdict import verdict
 from kquant.events.base import Event
 from kquant.events.day import AlarmSet, AlertRaised
-from kquant.events.portfolio import BalanceReason, BalanceWanted, DayReconciled
+from kquant.events.portfolio import BalanceReason, BalanceWanted
 from kquant.values import SECOND_US, Micros
 
 BALANCE_VALID_US = 30 * SECOND_US
@@ -43,7 +44,7 @@ def retry(own: Own, seen: Seen, at: Micros, why: str) -> list[Event]:
     text = f"the {reason} balance could not be read {own.attempts.get(reason, 0)} times: {why}"
     alert = AlertRaised(level="critical", text=text)
     if reason == "closing":
-        return [alert, DayReconciled(agrees=False, differences=own.differences)]
+        return [alert, verdict(seen, own.differences, f"the closing balance could not be read: {why}")]
     return [alert, *waiting_run(own, seen, at)]
 
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from kquant.domain.portfolio.asking import ask, retry
 from kquant.domain.portfolio.booking import book
-from kquant.domain.portfolio.reconcile import CLOSING_AFTER_US, close, compare
+from kquant.domain.portfolio.closing import CLOSING_AFTER_US, close, look_again
+from kquant.domain.portfolio.reconcile import compare
 from kquant.domain.portfolio.seen import Seen
 from kquant.domain.portfolio.state import Own
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmRang, AlarmSet, DayOpened, JobDue
-from kquant.events.orders import OrderFilled, ProofWanted
+from kquant.events.orders import OrderFilled, OrdersSettled, ProofWanted
 from kquant.events.pipeline import PipelineStarted
 from kquant.events.portfolio import BalanceAnswered
 from kquant.events.scanner import ReadExpired, ReadFailed
@@ -30,7 +31,9 @@ def decide(own: Own, seen: Seen, fact: Recorded, settings: Settings) -> Sequence
         case ProofWanted() if own.is_open:
             return ask(own, seen, "proof", at)
         case OrderFilled():
-            return book(own, seen, fact.event, settings, at)
+            return [*book(own, seen, fact.event, settings, at), *look_again(own, seen, at)]
+        case OrdersSettled():
+            return look_again(own, seen, at) if own.reconciled else close(own, seen, at)
         case BalanceAnswered() if seen.outcome_at == fact.seq:
             return compare(own, seen, fact, fact.event)
         case ReadFailed(reason=reason) if seen.outcome_at == fact.seq:

@@ -1,16 +1,17 @@
-"""The broker's balance against ours: how the day opens, what a difference becomes, and how the day ends."""
+"""The broker's balance against ours: how the day opens, and what a difference becomes."""
 
 from __future__ import annotations
 
-from kquant.domain.portfolio.asking import RETRY_US, TRIES, ask, waiting_run
+from kquant.domain.portfolio.asking import RETRY_US, TRIES, waiting_run
+from kquant.domain.portfolio.closing import reconcile
 from kquant.domain.portfolio.seen import Seen
 from kquant.domain.portfolio.state import Own
+from kquant.domain.portfolio.verdict import listed
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmSet, AlertRaised
 from kquant.events.portfolio import (
     BalanceAnswered,
     BalanceWanted,
-    DayReconciled,
     Difference,
     Holding,
     PortfolioAdjusted,
@@ -28,8 +29,6 @@ AGREEING = 2
 AGREEING_IF_GONE = 5
 """Agreeing reads before a difference is believed, and before one that would end every position is (C1: an empty list)."""
 GONE_AGAIN_US = 15 * SECOND_US
-CLOSING_AFTER_US = 5 * SECOND_US
-CLOSING_WAITS = 20
 
 
 def differences_between(own: Own, balance: BalanceAnswered) -> tuple[Difference, ...]:
@@ -59,7 +58,7 @@ def compare(own: Own, seen: Seen, fact: Recorded, balance: BalanceAnswered) -> l
     differences = differences_between(own, balance)
     said = PortfolioSynchronised(reason=own.reason, balance=fact.seq, differences=differences)
     if own.reason == "closing":
-        return [said, *_reconcile(own, fact.at, differences)]
+        return [said, *reconcile(own, seen, fact.at, differences)]
     if not differences or seen.is_closed or not _is_after_all_fills(seen, fact):
         return [said, *waiting_run(own, seen, fact.at)]
     return [*_doubt(own, seen, fact, balance, differences), *waiting_run(own, seen, fact.at)]
@@ -86,7 +85,7 @@ def _doubt(
         return [said, *_adjust(own, seen, balance, differences, agreeing)]
     if own.doubts >= MISMATCH_TRIES:
         why = "cannot be explained: no list of orders was read since" if is_again else "keeps changing"
-        text = f"the broker's balance differs and {why}: {_listed(differences)}"
+        text = f"the broker's balance differs and {why}: {listed(differences)}"
         return [said, AlertRaised(level="critical", text=text)]
     wait = GONE_AGAIN_US if gone else RETRY_US["mismatch"]
     events: list[Event] = [said, AlarmSet(alarm="mismatch", due=Micros(fact.at + wait))]
@@ -124,7 +123,7 @@ def _first(own: Own, seen: Seen, fact: Recorded, balance: BalanceAnswered) -> li
     if not differences or agreeing >= (AGREEING_IF_GONE if gone else AGREEING):
         return _open(seen, fact, balance, said)
     if own.attempts.get("opening", 0) >= TRIES["opening"]:
-        text = f"the opening balance is not what the day before ended with, and keeps changing: {_listed(differences)}"
+        text = f"the opening balance is not what the day before ended with, and keeps changing: {listed(differences)}"
         return [said, AlertRaised(level="critical", text=text)]
     wait = GONE_AGAIN_US if gone else RETRY_US["opening"]
     events: list[Event] = [said, AlarmSet(alarm="opening", due=Micros(fact.at + wait))]
@@ -149,7 +148,7 @@ def _open(seen: Seen, fact: Recorded, balance: BalanceAnswered, said: PortfolioS
         adjusted = PortfolioAdjusted(
             holdings=balance.holdings, cash_krw=balance.cash_krw, differences=said.differences, why=why
         )
-        text = f"the opening balance is not what the day before ended with: {_listed(said.differences)}"
+        text = f"the opening balance is not what the day before ended with: {listed(said.differences)}"
         events.extend((adjusted, AlertRaised(level="warning", text=text)))
     if seen.pipeline_deadline > fact.at:
         events.append(BalanceWanted(reason="pipeline", valid_until=seen.pipeline_deadline))
@@ -179,35 +178,10 @@ def _adjust(
             events.append(_opened(held))
         elif held.qty != known.qty:
             events.append(PositionChanged(code=code, qty=held.qty, cost_krw=held.cost_krw, realised_krw=Krw(0)))
-    text = f"positions or cash were taken over from the broker: {_listed(differences)}"
+    text = f"positions or cash were taken over from the broker: {listed(differences)}"
     events.append(AlertRaised(level="warning", text=text))
     return events
 
 
 def _opened(held: Holding) -> PositionOpened:
     return PositionOpened(code=held.code, name=held.name, qty=held.qty, cost_krw=held.cost_krw, carried=False)
-
-
-def _listed(differences: tuple[Difference, ...]) -> str:
-    return ", ".join(f"{one.what} ours {one.ours} theirs {one.theirs}" for one in differences)
-
-
-def close(own: Own, seen: Seen, at: Micros) -> list[Event]:
-    """Ask for the closing balance once no order can fill any more, or after a bounded wait."""
-    if own.reconciled:
-        return []
-    if own.requests > seen.outcomes or (seen.working and own.closing_alarms < CLOSING_WAITS):
-        return [AlarmSet(alarm="closing", due=Micros(at + CLOSING_AFTER_US))]
-    if not own.is_open:
-        text = "the day ends without a balance: the portfolio was never opened"
-        return [AlertRaised(level="critical", text=text), DayReconciled(agrees=False, differences=())]
-    return ask(own, seen, "closing", at)
-
-
-def _reconcile(own: Own, at: Micros, differences: tuple[Difference, ...]) -> list[Event]:
-    if not differences:
-        return [DayReconciled(agrees=True, differences=())]
-    if own.attempts.get("closing", 0) < TRIES["closing"]:
-        return [AlarmSet(alarm="closing", due=Micros(at + RETRY_US["closing"]))]
-    text = f"the day does not reconcile: {_listed(differences)}"
-    return [AlertRaised(level="critical", text=text), DayReconciled(agrees=False, differences=differences)]

@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 from kquant.events.analyzer import ListingAnswered
 from kquant.events.base import Recorded, name_of
 from kquant.events.day import Carried, DayOpened, JobDue
-from kquant.events.orders import ExecutionsListed, OrderFilled, OrderFinished, OrderIntended, ProofWanted
+from kquant.events.orders import ExecutionsListed, OrderFilled, OrderFinished, OrderIntended, OrdersSettled, ProofWanted
 from kquant.events.pipeline import PipelineStarted
 from kquant.events.portfolio import BalanceAnswered, BalanceWanted
 from kquant.events.scanner import ReadExpired, ReadFailed
@@ -23,7 +23,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     answered_for: seq of the request of the last balance that came.   working: intents that may still fill.
     filled_at, filled_seq: of the last fill.   listed_for: seq of the request of the last complete list of orders.
     funds: codes without sell tax.   given_up: orders finished as not placed, and their stock.   proof_seq: when `orders`
-    last asked for a balance.
+    last asked for a balance.   settled: the last comparison of orders and fills with the broker's final list.
     """
 
     day: str = ""
@@ -38,6 +38,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     proof_seq: int = 0
     pipeline_deadline: Micros = Micros(0)
     is_closed: bool = False
+    settled: OrdersSettled | None = None
     outcomes: int = 0
     outcome_of: int = 0
     outcome_at: int = 0
@@ -71,6 +72,8 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
             return structs.replace(seen, listed_for=max(seen.listed_for, fact.caused_by))
         case ProofWanted():
             return structs.replace(seen, proof_seq=fact.seq)
+        case OrdersSettled():
+            return structs.replace(seen, settled=fact.event)
         case PipelineStarted(sync_deadline=deadline):
             return structs.replace(seen, pipeline_deadline=deadline)
         case JobDue(job="session_closed"):

@@ -36,7 +36,7 @@ class Own(Struct, frozen=True, kw_only=True):
 
     requests: balances asked for; reason, pipeline_until: of the last one.   suspicion, suspected_at, agreeing: the
     differences that so many reads in a row found in quiet, the first of them balance `suspected_at`.   doubts: reads
-    asked for because of differences.   again_at: from when a further one counts.   closing_alarms: how often the closing balance was put off.   taken: shares (signed) taken over from the
+    asked for because of differences.   again_at: from when a further one counts.   closing_alarms: how often the closing balance was put off.   reconciled: whether a verdict stands.   taken: shares (signed) taken over from the
     broker's balance of stocks with an order given up as not placed, by code: fills of it, listed late, are in there.
     """
 
@@ -128,6 +128,9 @@ def evolve(own: Own, event: Event) -> Own:
             return structs.replace(own, doubts=own.doubts + 1, again_at=due)
         case AlarmSet(alarm="opening", due=due):
             return structs.replace(own, again_at=due)
+        case AlarmSet(alarm="closing") if own.reconciled:
+            # What came after the verdict takes it back: the closing balance is asked for anew.
+            return structs.replace(own, reconciled=False, closing_alarms=1, attempts={**own.attempts, "closing": 0})
         case AlarmSet(alarm="closing"):
             return structs.replace(own, closing_alarms=own.closing_alarms + 1)
         case DayReconciled():
