@@ -117,7 +117,7 @@ def test_positions_are_sold_before_the_close_if_the_settings_say_so() -> None:
 
 def test_an_order_still_open_at_the_close_is_finished_from_the_final_listing() -> None:
     world = holding()
-    world.until("15:29:00")
+    world.until("15:19:59")
     world.fire(by_kind(world)["stop"], 9_000)
     world.broker.fill(world.broker.tickets[0], 40, 9_000)
     world.until("15:30:00")

@@ -386,7 +386,7 @@ def test_every_rule_has_a_code_of_its_own() -> None:
 def test_a_restart_keeps_every_limit_and_count() -> None:
     world = holding(settings=risky(max_buys_per_stock=1, repeat_seconds=0))
     world.say("market", bar(A, 9_000))
-    world.say("market", status(halted=True))
+    world.say("market", status(code=C, halted=True))
     world.broker.outcomes = ["refuse"]
     world.signal(B)
     world.fire(by_kind(world)["stop"], 9_000)
@@ -396,7 +396,7 @@ def test_a_restart_keeps_every_limit_and_count() -> None:
     world.assert_recovers()
     world.restart()
     assert world.seen == seen
-    for code, rule in ((B, "MAX_BUYS_STOCK"), (A, "COOLDOWN")):
+    for code, rule in ((B, "MAX_BUYS_STOCK"), (A, "COOLDOWN"), (C, "STOCK_HALTED")):
         world.signal(code)
         assert world.last(OrderDenied).rule == rule
 

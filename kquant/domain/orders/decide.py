@@ -23,7 +23,7 @@ from kquant.events.day import (
     ResumeOrdered,
 )
 from kquant.events.feed import FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
-from kquant.events.market import TriggerFired
+from kquant.events.market import MarketStatusChanged, TriggerFired
 from kquant.events.orders import (
     CancelAccepted,
     CancelRefused,
@@ -71,6 +71,8 @@ def decide(own: Own, seen: Seen, fact: Recorded, settings: Settings) -> Sequence
             _quoted(draft, request)
         case TriggerFired():
             exits.fired(draft, fact.event)
+        case MarketStatusChanged(code=code):
+            exits.stirred(draft, code)
         case PositionOpened(code=code) | PositionChanged(code=code) | PositionClosed(code=code):
             exits.tend(draft, code)
         case ExecutionsListed() if seen.outcome_at == fact.seq:
@@ -188,6 +190,8 @@ def _quoted(draft: Draft, request: int) -> None:
             entry.quoted(draft, asked, quote)
         case "replace":
             replace.quoted(draft, asked, quote)
+        case "exit":
+            exits.quoted(draft, asked.code)
 
 
 def _accepted(draft: Draft, event: OrderAccepted) -> None:
@@ -225,13 +229,9 @@ def _rang(draft: Draft, alarm: str) -> None:
     elif name in ("final", SETTLE):
         draft.ask(name)
     elif name == "exit":
-        code = Symbol(key)
-        if draft.held(code) is not None and draft.lags(code):
-            exits.postpone(draft, code)
-        elif sellable.waits_for_proof(draft, code):
-            return
-        else:
-            exits.tend(draft, code)
+        exits.look(draft, Symbol(key))
+    elif name == "hold":
+        exits.tend(draft, Symbol(key))
     elif name == "rest":
         order = draft.own.orders.get(IntentId(int(key)))
         if order is not None:
@@ -275,5 +275,4 @@ def _is_unsure(draft: Draft, order: Order) -> bool:
 def _flatten(draft: Draft) -> None:
     """Sell every position before the close and cancel what would open new ones."""
     draft.cancel_buys()
-    for code in sorted(draft.seen.positions):
-        exits.sell(draft, code, "flatten")
+    exits.flatten(draft, sorted(draft.seen.positions), "flatten")

@@ -1,4 +1,4 @@
-"""Exits: stop, target and trailing triggers for every position, and the sell that follows one of them."""
+"""Exits: what is armed or due for every position, and what becomes of it: a sell, or a wait (`exit_rules`)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from kquant.domain.orders.draft import EXIT_LONGEST_US, Draft, exit_delay
-from kquant.domain.orders.seen import Held, is_armed
-from kquant.domain.orders.sellable import on_offer, withheld
+from kquant.domain.orders.draft import Draft
+from kquant.domain.orders.exit_rules import ASKABLE, has_waited_enough, obstacle
+from kquant.domain.orders.seen import Held
+from kquant.domain.orders.sellable import SELL_UNPROVEN, TIED_OUTSIDE, prove_again
+from kquant.domain.orders.selling import can_be_due, disarm, offer, postpone, sell
 from kquant.domain.orders.sizing import BP
+from kquant.domain.orders.state import quoting
 from kquant.events.market import TriggerFired
-from kquant.events.orders import ExitPostponed, IntentReason, OrderIntended, TriggerArmed, TriggerDisarmed, TriggerKind
+from kquant.events.orders import IntentReason, TriggerArmed, TriggerDisarmed, TriggerKind
 from kquant.krx import TickBand, round_to_tick
 from kquant.settings import ExitSettings
-from kquant.values import SECOND_US, BasisPoints, IntentId, Krw, Micros, Symbol, TriggerId
+from kquant.values import MINUTE_US, SECOND_US, BasisPoints, Krw, Micros, Symbol, TriggerId
 
 
 class Level(Struct, frozen=True, kw_only=True):
@@ -52,22 +55,24 @@ def _level(kind: TriggerKind, price: Krw) -> Level:
 
 
 def tend(draft: Draft, code: Symbol) -> None:
-    """Bring a stock's exits in line with its position: arm, arm anew where a level moved, disarm, or flatten."""
+    """Bring a stock's exits in line with its position: sell what is due, else arm, arm anew where a level moved, disarm."""
     held = draft.held(code)
     if held is None:
         disarm(draft, code, None)
         draft.forget(f"exit.{code}")
+        draft.forget(f"hold.{code}")
         return
-    waits = draft.is_pending(f"exit.{code}") or draft.own.live_order(code, "sell") is not None
-    if waits or draft.seen.is_closed or draft.lags(code):
+    if not can_be_due(draft, code) or draft.is_pending(f"exit.{code}") or draft.lags(code):
         return
-    if draft.seen.is_flattening and draft.settings.exits.flat_at_close:
-        sell(draft, code, "flatten")
+    _watch_the_clock(draft, code, held)
+    reason = due(draft, code)
+    if reason is not None:
+        sell(draft, code, reason)
         return
-    if is_ordered_out(draft, code):
-        sell(draft, code, "operator")
-        return
-    wanted = levels_of(held, draft.settings.exits, draft.bands(code))
+    _arm(draft, code, levels_of(held, draft.settings.exits, draft.bands(code)))
+
+
+def _arm(draft: Draft, code: Symbol, wanted: tuple[Level, ...]) -> None:
     armed = {one.kind: one for one in draft.own.armed.get(code, ())}
     for level in wanted:
         known = armed.pop(level.kind, None)
@@ -90,12 +95,40 @@ def tend(draft: Draft, code: Symbol) -> None:
         draft.emit(TriggerDisarmed(trigger=left.trigger, code=code))
 
 
+# -- what is due without a price -------------------------------------------------------------------------------
+
+
+def due(draft: Draft, code: Symbol) -> IntentReason | None:
+    """Return why the holding is to be sold whatever its price, None if it may stay."""
+    if draft.seen.is_flattening and draft.settings.exits.flat_at_close:
+        return "flatten"
+    if is_ordered_out(draft, code):
+        return "operator"
+    held = draft.held(code)
+    until = None if held is None else _held_until(draft, held)
+    return "time" if until is not None and draft.at >= until else None
+
+
+def _held_until(draft: Draft, held: Held) -> Micros | None:
+    """Return when a position bought today has been held for as long as it may, None without such a limit.
+
+    What is sold of it in part, or waits to be sold, does not begin it anew.
+    """
+    minutes = draft.settings.exits.hold_minutes
+    return Micros(held.since + minutes * MINUTE_US) if minutes and not held.is_carried else None
+
+
+def _watch_the_clock(draft: Draft, code: Symbol, held: Held) -> None:
+    until = _held_until(draft, held)
+    if until is not None and draft.at < until:
+        draft.wake(f"hold.{code}", until)
+
+
 def flatten(draft: Draft, codes: Sequence[Symbol], reason: IntentReason) -> None:
     """Sell these holdings and cancel the buys of them. What cannot be sold now stays ordered out and is sold later."""
     for code in codes:
         draft.cancel_buys(code)
-        if draft.held(code) is not None and draft.own.live_order(code, "sell") is None:
-            sell(draft, code, reason)
+        sell(draft, code, reason)
 
 
 def is_ordered_out(draft: Draft, code: Symbol) -> bool:
@@ -107,85 +140,81 @@ def is_ordered_out(draft: Draft, code: Symbol) -> bool:
     )
 
 
-def disarm(draft: Draft, code: Symbol, spared: TriggerId | None) -> None:
-    """Disarm the stock's triggers, all but the one that fired."""
-    for one in draft.own.armed.get(code, ()):
-        if one.trigger != spared:
-            draft.emit(TriggerDisarmed(trigger=one.trigger, code=code))
+# -- a trigger fired; a wait is over ---------------------------------------------------------------------------
 
 
 def fired(draft: Draft, event: TriggerFired) -> None:
     """Sell on an armed trigger; a firing of one no longer armed is answered with nothing."""
     for one in draft.own.armed.get(event.code, ()):
         if one.trigger == event.trigger:
-            if can_sell(draft, event.code):
-                disarm(draft, event.code, event.trigger)
-                sell(draft, event.code, one.kind)
+            if can_be_due(draft, event.code):
+                sell(draft, event.code, one.kind, event)
             else:
                 disarm(draft, event.code, None)
-                postpone(draft, event.code, one.kind)
             return
 
 
-def can_sell(draft: Draft, code: Symbol) -> bool:
-    """Tell whether the whole position can be offered now: armed, session open, nothing pending, every fill booked (O9)."""
-    return (
-        is_armed(draft.seen, draft.settings, draft.at)
-        and draft.is_session_open()
-        and draft.held(code) is not None
-        and draft.own.live_order(code, "sell") is None
-        and not draft.lags(code)
-        and withheld(draft.own, draft.seen, code) is None
-    )
+def look(draft: Draft, code: Symbol) -> None:
+    """Look at an exit whose time has come. Where a sell did not go through, the price is asked over HTTPS first."""
+    if not can_be_due(draft, code):
+        tend(draft, code)
+    elif _may_ask(draft, code):
+        draft.quote(code, "exit", draft.fact.seq)
+        # Should no outcome ever come, as when the gateway is down, this look is made again and goes on without.
+        draft.wake_exit(code, draft.at + (draft.settings.risk.confirm_seconds + 1) * SECOND_US)
+    else:
+        _go_on(draft, code)
 
 
-def postpone(draft: Draft, code: Symbol, reason: IntentReason | None = None) -> None:
-    """Look again later if there will be a session to sell in. reason: of a sell that is due now."""
-    if draft.held(code) is None or draft.own.live_order(code, "sell") is not None or draft.seen.is_closed:
-        return
-    hours = draft.seen.hours
-    if hours is not None and draft.at >= hours.close_at:
-        return
-    waits = withheld(draft.own, draft.seen, code)
-    if reason is not None and waits is not None:
-        until = Micros(draft.at + exit_delay(draft.own.exit_failures.get(code, 0)))
-        draft.emit(
-            ExitPostponed(
-                code=code, reason=reason, rule=waits.rule, value=waits.value, limit=waits.limit, until=until
-            )
-        )  # fmt: skip
-    if is_armed(draft.seen, draft.settings, draft.at):
-        draft.wake_exit(code, draft.at + exit_delay(draft.own.exit_failures.get(code, 0)))
-        return
-    # Only a person can change that, and arming looks at every exit at once: nothing is gained by looking often.
-    until = Micros(draft.at + EXIT_LONGEST_US)
-    if reason is not None:
-        draft.emit(ExitPostponed(code=code, reason=reason, rule="NOT_ARMED", value=0, limit=1, until=until))
-        draft.alert(f"{code} is to be sold ({reason}), but the account is not armed: kquant arm")
-    draft.wake_exit(code, until)
+def quoted(draft: Draft, code: Symbol) -> None:
+    """Go on with an exit whose price was asked for; `seen` knows the answer.
+
+    Without one it goes on all the same: what is known is then as old as the back-off, but a market order that waits in a
+    queue protects a holding better than none, and the broker refuses what cannot be.
+    """
+    if can_be_due(draft, code):
+        draft.forget(f"exit.{code}")
+        _go_on(draft, code)
 
 
-def sell(draft: Draft, code: Symbol, reason: IntentReason) -> None:
-    """Offer the whole position at the market; cancel a buy of it that still works."""
-    held = draft.held(code)
-    if held is None or not can_sell(draft, code):
-        postpone(draft, code, reason)
-        return
-    draft.cancel_buys(code)
-    if reason in {"flatten", "operator"}:
+def stirred(draft: Draft, code: Symbol) -> None:
+    """Look at once at an exit that waits for a stock of which the feed has just spoken."""
+    waits = draft.own.postponed.get(code)
+    if waits is not None and waits.rule in ASKABLE and can_be_due(draft, code):
+        draft.forget(f"exit.{code}")
+        _go_on(draft, code)
+
+
+def _may_ask(draft: Draft, code: Symbol) -> bool:
+    if not draft.settings.risk.confirm_price or not draft.is_session_open():
+        return False
+    if any(one.why == "exit" for one in quoting(draft.own, draft.seen.heard, code)):
+        return False
+    waits = draft.own.postponed.get(code)
+    return draft.own.exit_failures.get(code, 0) > 0 or (waits is not None and waits.rule in ASKABLE)
+
+
+def _go_on(draft: Draft, code: Symbol) -> None:
+    """Let an exit wait on, arm it again, or sell: an armed trigger looks at the price of now by itself."""
+    reason = due(draft, code) or _last_reason(draft, code)
+    breach = obstacle(draft, code, reason)
+    if breach is None:
+        tend(draft, code)
+    elif has_waited_enough(draft, code, breach):
         disarm(draft, code, None)
-    draft.emit(
-        OrderIntended(
-            intent=IntentId(draft.own.last_intent + 1),
-            code=code,
-            name=held.name,
-            side="sell",
-            qty=on_offer(draft.own, draft.seen, code),
-            kind="market",
-            price=Krw(0),
-            reason=reason,
-            decision=draft.fact.seq,
-            reserved_krw=Krw(0),
-            valid_until=Micros(draft.at + draft.settings.risk.order_valid_seconds * SECOND_US),
-        )
-    )
+        offer(draft, code, reason)
+    else:
+        if breach.rule == SELL_UNPROVEN:
+            prove_again(draft, code)
+        elif breach.rule == TIED_OUTSIDE:
+            draft.ask("shares tied outside")
+        postpone(draft, code, reason, breach)
+
+
+def _last_reason(draft: Draft, code: Symbol) -> IntentReason:
+    """Return why the stock was last to be sold."""
+    waits = draft.own.postponed.get(code)
+    if waits is not None:
+        return waits.reason
+    sells = [order.reason for order in draft.own.orders.values() if order.code == code and order.side == "sell"]
+    return sells[-1] if sells else "stop"

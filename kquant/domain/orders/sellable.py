@@ -14,13 +14,11 @@ from msgspec import Struct
 from kquant.domain.orders.draft import Draft
 from kquant.domain.orders.seen import Seen
 from kquant.domain.orders.state import Own
-from kquant.events.orders import ExitPostponed, ProofWanted
-from kquant.values import SECOND_US, Micros, Shares, Symbol
+from kquant.events.orders import ProofWanted
+from kquant.values import Shares, Symbol
 
 TIED_OUTSIDE: Final = "TIED_OUTSIDE"
 SELL_UNPROVEN: Final = "SELL_UNPROVEN"
-PROOF_AGAIN_US: Final = 60 * SECOND_US
-"""The next look at an exit without proof; a balance that proves it is acted on at once."""
 
 
 class Withheld(Struct, frozen=True, kw_only=True):
@@ -58,26 +56,16 @@ def withheld(own: Own, seen: Seen, code: Symbol) -> Withheld | None:
     return None if proven >= free else Withheld(rule=SELL_UNPROVEN, value=proven, limit=free)
 
 
-def waits_for_proof(draft: Draft, code: Symbol) -> bool:
-    """Let an exit wait whose last sell is in doubt: say so, ask for a newer balance if the last one proved nothing."""
+def prove_again(draft: Draft, code: Symbol) -> None:
+    """Ask for a newer balance if the last one proved nothing, and tell a person the first time."""
     waits = withheld(draft.own, draft.seen, code)
-    if waits is None or waits.rule != SELL_UNPROVEN:
-        return False
+    if waits is None or draft.seen.heard.balance_of <= draft.own.unproven[code]:
+        return
     lost = max(
-        (one for one in draft.own.orders.values() if one.code == code and one.side == "sell"),
-        key=lambda one: one.intent,
+        order.intent for order in draft.own.orders.values() if (order.code, order.side) == (code, "sell")
     )  # fmt: skip
-    if draft.seen.heard.balance_of > draft.own.unproven[code]:
-        draft.alert(f"{code} is to be sold, but the broker lets go of {waits.value} of {waits.limit} shares: it waits")
-        draft.emit(ProofWanted(intent=lost.intent, code=code, decision=draft.fact.seq))
-    until = Micros(draft.at + PROOF_AGAIN_US)
-    draft.emit(
-        ExitPostponed(
-            code=code, reason=lost.reason, rule=waits.rule, value=waits.value, limit=waits.limit, until=until
-        )
-    )  # fmt: skip
-    draft.wake_exit(code, until)
-    return True
+    draft.alert(f"{code} is to be sold, but the broker lets go of {waits.value} of {waits.limit} shares: it waits")
+    draft.emit(ProofWanted(intent=lost, code=code, decision=draft.fact.seq))
 
 
 def proved(draft: Draft) -> None:

@@ -24,7 +24,7 @@ HALTING_OPERATIONS = frozenset({"164", "174"})
 class Standing(Struct, frozen=True, kw_only=True):
     """What was last said of a stock, and when. is_lasting: the feed said it, and says when it is over.
 
-    is_locked: at the lower limit without a bid.   status: KIS symbol status, "" for none.
+    is_locked: at the lower limit without a bid, None if that was not told.   status: KIS symbol status, "" for none.
     """
 
     at: Micros
@@ -32,7 +32,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     halted: bool
     vi: bool
     is_auction: bool = False
-    is_locked: bool = False
+    is_locked: bool | None = None
     status: str = ""
 
     def is_halted(self, at: Micros) -> bool:

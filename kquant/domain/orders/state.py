@@ -13,7 +13,9 @@ from kquant.events.orders import (
     EntriesHalted,
     EntriesResumed,
     ExecutionsWanted,
+    ExitPostponed,
     ExternalOrderSeen,
+    IntentReason,
     OrderBound,
     OrderFilled,
     OrderFinished,
@@ -60,6 +62,14 @@ class External(Struct, frozen=True, kw_only=True):
     before_amount: Krw
 
 
+class Postponed(Struct, frozen=True, kw_only=True):
+    """A sell that was due and waits; fields as in `orders.exit_postponed`."""
+
+    reason: IntentReason
+    rule: str
+    until: Micros
+
+
 class Asked(Struct, frozen=True, kw_only=True):
     """A quote asked for; fields as in `orders.quote_wanted`."""
 
@@ -100,6 +110,8 @@ class Own(Struct, frozen=True, kw_only=True):
     quotes: dict[int, Asked] = {}
     last_quote: int = 0
     live: tuple[IntentId, ...] = ()
+    postponed: dict[Symbol, Postponed] = {}
+    """Sells that wait, by code, as they were last said; over with the next arming or sell of the stock."""
 
     def live_orders(self) -> tuple[Order, ...]:
         """Return the orders that work or may work, oldest first."""
@@ -179,7 +191,11 @@ def _evolve_rest(own: Own, event: Event) -> Own:
         case TriggerArmed(trigger=trigger, code=code, kind=kind, price=price, trail_bp=trail_bp, high=high):
             armed = Armed(trigger=trigger, kind=kind, price=price, trail_bp=trail_bp, high=high)
             both = (*own.armed.get(code, ()), armed)
+            own = _due_no_more(own, code)
             return structs.replace(own, armed={**own.armed, code: both}, last_trigger=int(trigger))
+        case ExitPostponed(code=code, reason=postponed_for, rule=rule, until=until):
+            waits = Postponed(reason=postponed_for, rule=rule, until=until)
+            return structs.replace(own, postponed={**own.postponed, code: waits})
         case TriggerDisarmed(trigger=trigger, code=code):
             return _armed_without(own, code, trigger)
         case OrderFrozen(code=code, why=why):
@@ -256,7 +272,13 @@ def _intended(own: Own, event: OrderIntended) -> Own:
     own = structs.replace(_put(own, order), last_intent=int(event.intent), live=(*own.live, event.intent))
     own = _proven(own, order)
     # A sell takes the whole position along: whatever was armed for the stock has done its work.
-    return _armed_without(own, event.code, None) if event.side == "sell" else own
+    return _armed_without(_due_no_more(own, event.code), event.code, None) if event.side == "sell" else own
+
+
+def _due_no_more(own: Own, code: Symbol) -> Own:
+    if code not in own.postponed:
+        return own
+    return structs.replace(own, postponed={other: one for other, one in own.postponed.items() if other != code})
 
 
 def _filled(own: Own, event: OrderFilled) -> Own:
