@@ -113,14 +113,15 @@ class Killed:
         return self._ended(run.returncode, err.decode(errors="replace"), outside=alive is not None)
 
     def _ended(self, code: int, err: str, *, outside: bool) -> bool:
-        death = msgspec.json.decode(self.note.read_bytes(), type=Death) if self.note.exists() else None
+        deaths = self._notes()
         known, self.facts = self.facts, self._read()
         self.day.wrong += [f"start {self.day.starts}: {one}" for one in checks.check_known(self.facts, known)]
-        if code == -signal.SIGKILL and death is not None:
-            self.day.deaths.append(f"{death.kill.point}, {death.kill.phase}")
-            durable = death.seq <= len(self.facts)
-            if death.seq and durable != (death.kill.phase == "after"):
-                self.day.wrong.append(f"start {self.day.starts}: seq {death.seq} durable {durable} at {death.kill}")
+        if code == -signal.SIGKILL and deaths:
+            self.day.deaths.append(f"{deaths[0].kill.point}, {deaths[0].kill.phase}")
+            for death in deaths:
+                durable = death.seq <= len(self.facts)
+                if death.seq and durable != (death.kill.phase == "after"):
+                    self.day.wrong.append(f"start {self.day.starts}: seq {death.seq} durable {durable} at {death.kill}")
             return self._sealed()
         if code == -signal.SIGKILL and outside:
             self.day.deaths.append(WALL)
@@ -128,6 +129,12 @@ class Killed:
         if code != 0:
             self.day.wrong.append(f"start {self.day.starts}: the run ended with {code}: {err[-2_000:]}")
         return True
+
+    def _notes(self) -> list[Death]:
+        """Return what the process died of: two when the exchange killed it just as it did so itself."""
+        if not self.note.exists():
+            return []
+        return [msgspec.json.decode(line, type=Death) for line in self.note.read_bytes().splitlines()]
 
     def _sealed(self) -> bool:
         """Tell whether the day is over, killed or not: the same command would begin it a second time."""
