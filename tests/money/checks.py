@@ -392,7 +392,6 @@ class Checker:
         held = {code: one.qty for code, one in world.portfolio.positions.items()}
         self.ask(held == world.broker.holdings(), "M2", f"{held}, ledger {world.broker.holdings()}")
 
-
     def _was_too_late(self, life: Life) -> bool:
         """Whether it was to replace an order that had filled whole: then it provably took nothing over."""
         before = self.lives.get(life.intent.replaces)

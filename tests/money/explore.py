@@ -251,7 +251,7 @@ def key_of(world: World, used: Counter[str]) -> bytes:
         [(type(fact.event).__name__, fact.event.intent) for fact in world.outgoing],
         [(type(one.fact.event).__name__, one.fact.event.intent, one.at, one.reply.body) for one in world.flights],
         [(type(one.fact.event).__name__, None if one.then is None else one.then.key()) for one in world.reads],
-        [one.intent for one in world.delayed],
+        [(one.intent, one.at) for one in world.delayed],
         world.broker.key(),
         world.clock.now() // SECOND_US,
         sorted((owner, alarm, due) for (owner, alarm), (due, _) in world.runtime._alarms._pending.items()),

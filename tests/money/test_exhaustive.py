@@ -67,7 +67,7 @@ SCOPES = {
     ),
     "a buy whose price is confirmed": (Scope(start=confirming, faults=("answer lost", "pending"), rests=3), 5),
     "a buy that is due to be replaced": (Scope(start=resting, signals=0, stales=0, rests=3), 4),
-    "a replacement": (Scope(start=replacing, signals=0, rests=3), 5),
+    "a replacement": (Scope(start=replacing, signals=0, rests=3), 4),
     "a buy and a halt": (Scope(start=flat, faults=("pending", "answer lost"), stales=0, halts=1, rests=3), 5),
 }
 WANTED = {f"O{number}" for number in range(1, 13)} | {"M1", "M2", "M3", "V1"}

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from kquant.actors.host import OwnerHost
 from kquant.actors.single import SingleRuntime, VirtualClock
 from kquant.config import load
 from kquant.domain.orders import ORDERS
@@ -50,11 +49,14 @@ from tests.money.client import (
     calls_of,
     reply_of,
 )
+from tests.money.forks import fork_journal, fork_runtime
 
 OWNERS = (ORDERS, PORTFOLIO)
 SENDS = (OrderIntended, CancelWanted)
 READS = (ExecutionsWanted, BalanceWanted, QuoteWanted)
 BASE = 10_000
+LATEST_US = 12 * SECOND_US
+"""A request that is so late does not arrive any more: its connection is closed at the deadline (C0.2, C0.4)."""
 E = TypeVar("E", bound=Event)
 
 
@@ -95,6 +97,7 @@ class Delayed(Struct, frozen=True):
 
     intent: int
     request: Request
+    at: Micros
 
 
 class World:
@@ -115,6 +118,8 @@ class World:
         self.delayed: tuple[Delayed, ...] = ()
         self.truth: dict[int, int] = {}
         """The broker's order number to the intent whose POST made it."""
+        self.down: Reply | None = None
+        """What every call is answered with while the broker is down."""
         self.checks = Checker()
         self._looked = Seq(0)
         self._wires: tuple[CrankedOrders, CrankedReads, PinnedClock, Gate] | None = None
@@ -149,8 +154,8 @@ class World:
         other = copy.copy(self)
         other.broker = self.broker.fork()
         other.clock = VirtualClock(self.clock.now())
-        other.journal = _fork_journal(self.journal, other.clock)
-        other.runtime = _fork_runtime(self.runtime, other.journal, other.clock)
+        other.journal = fork_journal(self.journal, other.clock)
+        other.runtime = fork_runtime(self.runtime, other.journal, other.clock)
         other.truth = dict(self.truth)
         other.checks = self.checks.fork()
         other._wires = None
@@ -280,14 +285,20 @@ class World:
     def arrive(self, delayed: Delayed) -> None:
         """A request that nobody waits for any more reaches the broker."""
         self.delayed = tuple(other for other in self.delayed if other is not delayed)
-        self._reach(delayed.intent, delayed.request)
+        if self.clock.now() - delayed.at < LATEST_US:
+            self._reach(delayed.intent, delayed.request)
         self.settle()
 
     def _wire(self, request: Request) -> Reply:
         """Take one call of the client to the broker, or wherever its fate says."""
         broker = self._from or self.broker
+        if self.down is not None and self._from is None:
+            self._fate = self.down
         if request.method == "GET":
-            return self._fate if isinstance(self._fate, Reply) else reply_of(broker.rest(request))
+            if isinstance(self._fate, Reply):
+                return self._fate
+            reply = reply_of(broker.rest(request))
+            return self._fate(reply) if callable(self._fate) else reply
         fact, fate = self._serving, self._fate
         assert fact is not None
         gateway = self._connected()[0]
@@ -301,7 +312,7 @@ class World:
         if fate == "lost":
             return LOST
         if fate == "delayed":
-            self.delayed = (*self.delayed, Delayed(intent, request))
+            self.delayed = (*self.delayed, Delayed(intent, request, self.clock.now()))
             return LOST
         reply = self._reach(intent, request)
         if fate == "answer lost":
@@ -321,8 +332,11 @@ class World:
 
     # -- reads ----------------------------------------------------------------------------------------------
 
-    def read(self, read: Read, fate: str | Reply = "answer") -> None:
-        """Let the read gateway answer one request. fate: answer, fail, a Reply, or stale (written now, read later)."""
+    def read(self, read: Read, fate: str | Reply | Callable[[Reply], Reply] = "answer") -> None:
+        """Let the read gateway answer one request.
+
+        fate: answer, fail, stale (written now, read later), a Reply for every call, or a function that changes each.
+        """
         self.reads = tuple(other for other in self.reads if other.fact.seq != read.fact.seq)
         if fate == "stale":
             self.reads = (*self.reads, Read(read.fact, self.broker.fork()))
@@ -374,6 +388,11 @@ class World:
                     price=one.price, order_qty=one.order_qty, time=one.time,
                 ),
             )  # fmt: skip
+
+    def notice_again(self) -> None:
+        """The feed comes back after a loss: what it missed must be asked for."""
+        self.epoch += 1
+        self.say("feed", FeedConnected(epoch=Epoch(self.epoch)))
 
     # -- time and crashes -----------------------------------------------------------------------------------
 
@@ -483,27 +502,6 @@ def _listed(one: Any) -> Listed:
         lower=one.lower, halted=False, administrative=False, liquidation=False, overheated=False, warning=0,
         prev_volume=one.prev_volume,
     )  # fmt: skip
-
-
-def _fork_journal(journal: MemoryJournal, clock: VirtualClock) -> MemoryJournal:
-    other = MemoryJournal(clock.now)
-    old, new = journal._log, other._log
-    new.__dict__.update(old.__dict__)
-    new._events, new._versions, new._answered = list(old._events), dict(old._versions), set(old._answered)
-    return other
-
-
-def _fork_runtime(runtime: SingleRuntime, journal: MemoryJournal, clock: VirtualClock) -> SingleRuntime:
-    other = SingleRuntime((), journal, clock)
-    for stream, host in runtime.hosts.items():
-        made = OwnerHost(host.owner, journal, host._on_fatal)
-        mind = host._mind
-        made._mind.own, made._mind.seen = mind.own, mind.seen
-        made._mind.settings, made._mind.version, made.cursor = mind.settings, mind.version, host.cursor
-        other.hosts[stream] = made
-    other._alarms._pending = dict(runtime._alarms._pending)
-    other._read = runtime._read
-    return other
 
 
 def fresh(codes: Sequence[str] = ("000100",), **more: Any) -> World:
