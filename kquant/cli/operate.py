@@ -20,7 +20,7 @@ from kquant.cli.shell import Account, ConfigFile, Data, Json, app, data_folder, 
 from kquant.events.base import Recorded
 from kquant.events.orders import ExitPostponed, OrderFinished, OrderIntended
 from kquant.gateways.lastgate import HaltFlag
-from kquant.gateways.operator import NoInstance, ask, ask_stream, decode_row
+from kquant.gateways.operator import INSTANCE, NoInstance, ask, ask_stream, decode_row
 from kquant.values import KquantError, Symbol, kst_clock
 from kquant.views.portfolio import PositionLine, portfolio_view
 from kquant.views.words import columns, won
@@ -81,7 +81,7 @@ def resume(
 ) -> int:
     """Allow new entries again, for one account. 매수 재개."""
     folder = one_account(data_folder(data, config), account, "resume")
-    recorded = int(order(folder, "resume", reason=reason)["seq"]) if is_running(folder) else None
+    recorded = _resumed(folder, reason) if is_running(folder) else None
     if recorded is None:
         try:
             HaltFlag(folder).clear()
@@ -94,6 +94,16 @@ def resume(
         "`kquant resume` reaches the run that goes on with it"
     )
     return _said(text, halted=False, recorded=recorded, json=json)
+
+
+def _resumed(folder: Path, reason: str) -> int | None:
+    """Have the running instance resume; None if it rests between two days, when there is only the file."""
+    try:
+        return int(order(folder, "resume", reason=reason)["seq"])
+    except NoInstance as error:
+        if isinstance(error, Refused) or (folder / INSTANCE).exists():
+            raise
+        return None
 
 
 def _said(text: str, *, halted: bool, recorded: int | None, json: bool) -> int:

@@ -41,3 +41,14 @@ def test_status_asks_the_account_that_runs(tmp_path):
         assert one_account(tmp_path, None, "status", running=True).name == PAPER
     finally:
         lock.release()
+
+
+def test_a_run_that_rests_between_two_days_is_resumed_by_its_file(tmp_path, capsys):
+    lock = take_lock(tmp_path / PAPER)
+    try:
+        assert main(["halt", "--data", str(tmp_path)]) == 0
+        assert "its last gate sees the file" in capsys.readouterr().out
+        assert main(["resume", "--data", str(tmp_path)]) == 0
+    finally:
+        lock.release()
+    assert not HaltFlag(tmp_path / PAPER).is_halted()

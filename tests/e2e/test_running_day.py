@@ -29,7 +29,7 @@ async def test_a_running_day_answers_over_its_socket_and_halt_stops_buys_until_r
     data = tmp_path / "data"
     assert kquant("halt", "--data", data, "--reason", "before the start").returncode == 0
     assert HaltFlag(data / ACCOUNT).reason() == "before the start"
-    run = start("run", "--data", data, *LATE, "--speed", "100")
+    run = start("run", "--data", data, *LATE, "--speed", "50")
     try:
         scored = await watch(data, run, nth(ScoreGiven, 20))
         assert scored is not None
