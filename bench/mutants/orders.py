@@ -16,6 +16,7 @@ def _of(file: str) -> partial[Mutant]:
 
 _listing, _decide, _draft, _exits = _of("listing"), _of("decide"), _of("draft"), _of("exits")
 _limits, _rules, _stock, _case = _of("limits"), _of("risk"), _of("stock_rules"), _of("case")
+_selling, _waits = _of("selling"), _of("exit_rules")
 _sizing, _entry, _state, _life = _of("sizing"), _of("entry"), _of("state"), _of("lifecycle")
 
 MUTANTS = (
@@ -115,17 +116,45 @@ MUTANTS = (
         old="max(order.fills - seen.moved.get(order.order_no, Moved()).fills, 0)",
         new="min(order.fills - seen.moved.get(order.order_no, Moved()).fills, 0)",
     ),
-    _exits(
+    _selling(
         name="a second sell is placed beside the first",
         breaks="O3 one order a stock and side",
-        old='and draft.own.live_order(code, "sell") is None\n        and not draft.lags(code)',
-        new="and not draft.lags(code)",
+        old='and draft.own.live_order(code, "sell") is None and not is_over',
+        new="and not is_over",
+    ),
+    *(
+        _waits(name=name, breaks=breaks, old=line, new="")
+        for name, breaks, line in (
+            ("shares are sold whose fills are not booked", "O9 never more than is held", '("UNBOOKED", _unbooked),'),
+            ("a stock that stands still is sold", "O8 D38", '("STOCK_HALTED", _halted),'),
+            ("a stock in a VI is sold blindly", "O8 D37", '("VI", _interrupted),'),
+            ("a stop is sold in the closing auction", "O8 D37", '("AUCTION", _auction),'),
+            ("a stock without a bid is sold", "D38 lower limit lock", '("LOWER_LOCKED", _lower_locked),'),
+        )
+    ),
+    _selling(
+        name="a wait is said at every look",
+        breaks="an exit that waits says so once",
+        old="if waits is None or (waits.rule, waits.reason) != (breach.rule, reason):",
+        new="if waits is None or breach is not None:",
     ),
     _exits(
-        name="shares are sold whose fills are not booked",
-        breaks="O9 never more than is held",
-        old="and not draft.lags(code)",
-        new="and draft",
+        name="an exit without an answer waits for ever",
+        breaks="protection beats certainty",
+        old='if any(one.why == "exit" for one in quoting(draft.own, draft.seen.heard, code)):\n        return False',
+        new='if any(one.why == "exit" for one in quoting(draft.own, draft.seen.heard, code)):\n        return True',
+    ),
+    _exits(
+        name="a position held long enough stays",
+        breaks="exits by time",
+        old='return "time" if until is not None and draft.at >= until else None',
+        new="return None",
+    ),
+    _limits(
+        name="open losses are no losses",
+        breaks="O11 the day's loss counts what is open",
+        old="result += held.qty * price - held.cost_krw",
+        new="result += 0",
     ),
     _exits(
         name="the stop lies above the cost",
