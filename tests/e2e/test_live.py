@@ -153,6 +153,9 @@ def test_unarmed_nothing_leaves_armed_it_trades_and_disarmed_it_stops(tmp_path):
         assert of(facts, RunStopped)
         assert [event.intent for event in of(facts, OrderBlocked) if event.why != "not armed"] == []
         assert sent_after(facts, DisarmOrdered) == []
+    # What was decided of the files is decided again from the log alone.
+    code, out, err = there.say("replay", "verify", "latest")
+    assert (code, " 0 differences" in out) == (0, True), out + err
 
 
 def test_an_arming_of_the_day_before_arms_nothing_and_one_of_before_the_start_does(tmp_path):
