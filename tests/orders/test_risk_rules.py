@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
 
-from kquant.domain.orders import Own, Seen
+from kquant.domain.orders import Own, Seen, exit_rules
 from kquant.domain.orders.risk import RULES
+from kquant.domain.orders.sellable import SELL_UNPROVEN, TIED_OUTSIDE
 from kquant.events.analyzer import ListingAnswered
 from kquant.events.market import Bar, BarsClosed, MarketStatusChanged
 from kquant.events.orders import ExternalOrderSeen, OrderDenied, OrderIntended, QuoteWanted
@@ -412,3 +415,13 @@ def test_orders_placed_elsewhere_do_not_count_as_buys_of_ours() -> None:
     assert world.all(ExternalOrderSeen)
     world.signal(B)
     assert bought(world, B)
+
+
+def test_the_guide_explains_every_rule_in_the_order_it_is_asked() -> None:
+    """And everything that delays a sell."""
+    text = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    section = text.split("## What denies a buy", 1)[1].split("\n## ", 1)[0]
+    named = re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)
+    waits = {code for code, _ in exit_rules.RULES} | {TIED_OUTSIDE, SELL_UNPROVEN}
+    assert named[: len(RULES)] == [code for code, _ in RULES]
+    assert set(named[len(RULES) :]) == waits
