@@ -1,0 +1,58 @@
+"""What known bugs (bench/mutants) got away with before these tests were here."""
+
+from __future__ import annotations
+
+from kquant.events.day import FlattenOrdered
+from kquant.events.orders import CancelWanted, ExecutionsListed, OrderFinished, OrderIntended, TriggerDisarmed
+
+from .orders_world import CODES, Broker, World, by_kind, holding, opened
+
+
+def next_listing(world: World) -> None:
+    before = len(world.all(ExecutionsListed))
+    for _ in range(120):
+        if len(world.all(ExecutionsListed)) > before:
+            return
+        world.pass_time(1)
+    raise AssertionError("no listing in two minutes")
+
+
+def test_an_unknown_order_is_not_given_up_for_its_age_while_the_lists_cannot_be_read_d21() -> None:
+    world = opened(Broker(outcomes=["lost"]))
+    world.broker.lists_fail = True
+    world.signal()
+    world.pass_time(300)
+    world.broker.lists_fail = False
+    for _ in range(4):
+        next_listing(world)
+        assert world.all(OrderFinished) == []
+    next_listing(world)
+    assert world.last(OrderFinished).outcome == "not_placed"
+
+
+def test_a_cancel_that_is_not_answered_yet_is_not_asked_for_again() -> None:
+    world = opened()
+    answer = world._answer
+    world._answer = lambda fact: None if isinstance(fact.event, CancelWanted) else answer(fact)  # type: ignore[method-assign]
+    world.signal()
+    world.pass_time(31)
+    assert len(world.all(CancelWanted)) == 1
+    world.say("operator", FlattenOrdered(who="kim", reason="enough"))
+    world.pass_time(120)
+    assert len(world.all(CancelWanted)) == 1
+
+
+def test_a_firing_of_a_trigger_that_was_armed_anew_at_another_price_sells_nothing() -> None:
+    world = holding()
+    before = by_kind(world)["stop"]
+    by_hand = world.broker.place(CODES[0], "buy", "limit", 100, 12_000, world.clock.now())
+    world.broker.fill(by_hand, 100, 12_000)
+    world.notice(by_hand.no)
+    world.pass_time(10)
+    assert before.trigger in {one.trigger for one in world.all(TriggerDisarmed)}
+    now = by_kind(world)["stop"]
+    assert now.price > before.price
+    world.fire(before, before.price)
+    assert world.all(OrderIntended) == []
+    world.fire(now, now.price)
+    assert world.last(OrderIntended).side == "sell"
