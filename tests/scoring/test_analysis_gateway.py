@@ -32,7 +32,7 @@ def research_row(code: str, **changes: Any) -> ResearchRow:
 def write(path: Path, rows: list[ResearchRow]) -> None:
     lines = path.with_suffix(".jsonl")
     lines.write_bytes(msgspec.json.Encoder().encode_lines(rows))
-    kinds = {"code": "VARCHAR", "closes": "BIGINT[]", "volumes": "BIGINT[]"}
+    kinds = {"code": "VARCHAR", "closes": "BIGINT[]", "volumes": "BIGINT[]", "titles": "VARCHAR[]"}
     columns = ", ".join(f"{name}: '{kinds.get(name, 'BIGINT')}'" for name in ResearchRow.__struct_fields__)
     with duckdb.connect() as connection:
         connection.execute(
@@ -165,3 +165,14 @@ def test_better_numbers_score_better() -> None:
 def test_bytes_that_are_no_table_are_refused() -> None:
     with pytest.raises(ResearchError, match="cannot be read"):
         read_table(b"PAR1")
+
+
+def test_a_table_from_before_titles_reads_without_any(tmp_path: Path) -> None:
+    write(tmp_path / "new.parquet", [research_row("005930", titles=("실적 발표",))])
+    assert read_table((tmp_path / "new.parquet").read_bytes())["005930"].titles == ("실적 발표",)
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"COPY (SELECT * EXCLUDE (titles) FROM read_parquet('{tmp_path / 'new.parquet'}'))"
+            f" TO '{tmp_path / 'old.parquet'}' (FORMAT parquet)"
+        )
+    assert read_table((tmp_path / "old.parquet").read_bytes())["005930"].titles is None

@@ -87,8 +87,8 @@ class _Door:
         self._down_until = Micros(0)
 
     def close(self, model: str, why: str) -> None:
-        """Never ask for this model again."""
-        self._closed[model] = why
+        """Never ask for this model again; the first reason stands."""
+        self._closed.setdefault(model, why)
 
     def refusal(self, model: str) -> str | None:
         """Return why a model is not asked for any more."""

@@ -13,6 +13,7 @@ from kquant.gateways.llm.providers import (
     error_of,
     http_client,
     seconds_in,
+    struck,
     transport_error,
     unreadable,
 )
@@ -48,7 +49,7 @@ class Gemini:
             said = await client.aio.models.generate_content(
                 model=job.model, contents=prompt.user, config=_config(job, prompt)
             )
-            return _answer(said)
+            return _answer(said, (self._key,))
         except Exception as error:  # noqa: BLE001  whatever the SDK raises is told without its text
             self._refuse(error)
 
@@ -101,7 +102,7 @@ def _retry_after(error: Any) -> float | None:
     return None if headers is None else seconds_in(headers.get("retry-after"))
 
 
-def _answer(said: Any) -> Answer:
+def _answer(said: Any, secrets: tuple[str, ...]) -> Answer:
     used = said.usage_metadata
     tokens_in = _count(used and used.prompt_token_count)
     tokens_out = _count(used and used.candidates_token_count) + _count(used and used.thoughts_token_count)
@@ -115,7 +116,7 @@ def _answer(said: Any) -> Answer:
     elif said.prompt_feedback is not None and said.prompt_feedback.block_reason is not None:
         finish = "blocked"
     return Answer(
-        text=text,
+        text=struck(text, secrets),
         finish=finish,
         tokens_in=tokens_in,
         tokens_out=tokens_out,

@@ -16,6 +16,7 @@ from kquant.gateways.llm.providers import (
     error_of,
     http_client,
     seconds_in,
+    struck,
     transport_error,
     unreadable,
 )
@@ -61,7 +62,7 @@ class OpenAiCompatible:
                 timeout=job.timeout_seconds,
                 extra_body=extra or None,
             )
-            return _answer(said)
+            return _answer(said, (self._key,))
         except Exception as error:  # noqa: BLE001  whatever the SDK raises is told without its text
             self._refuse(error)
 
@@ -101,7 +102,7 @@ def _message(error: Any) -> str:
     return str(said) if said else type(error).__name__
 
 
-def _answer(said: Any) -> Answer:
+def _answer(said: Any, secrets: tuple[str, ...]) -> Answer:
     first = said.choices[0]
     finish = FINISH.get(str(first.finish_reason), "other")
     if getattr(first.message, "refusal", None):
@@ -111,7 +112,7 @@ def _answer(said: Any) -> Answer:
         raise TypeError("the content is no text")
     used = said.usage
     return Answer(
-        text=text or "",
+        text=struck(text or "", secrets),
         finish=finish,
         tokens_in=_count(used and used.prompt_tokens),
         tokens_out=_count(used and used.completion_tokens),

@@ -99,12 +99,17 @@ class Lazy:
         return None if self._loading is None else await self.get()
 
 
-def redacted(text: str, secrets: tuple[str, ...]) -> str:
-    """Return *text* short, plain, and without any of the secrets, however they are written in it."""
+def struck(text: str, secrets: tuple[str, ...]) -> str:
+    """Return *text* without any of the secrets, however they are written in it."""
     for secret in secrets:
-        for form in {secret, quote(secret, safe=""), quote_plus(secret)} if secret else ():
+        for form in (secret, quote(secret, safe=""), quote_plus(secret)) if secret else ():
             text = text.replace(form, "(hidden)")
-    return clean(text, WHY_CHARS)
+    return text
+
+
+def redacted(text: str, secrets: tuple[str, ...]) -> str:
+    """Return *text* short, plain, and without any of the secrets."""
+    return clean(struck(text, secrets), WHY_CHARS)
 
 
 def transport_error(error: Any, secrets: tuple[str, ...]) -> ServiceError | None:
