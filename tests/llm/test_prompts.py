@@ -56,7 +56,7 @@ def test_a_prompt_states_the_rubric_in_both_languages_with_an_example_in_json(na
     for part, most in parts.items():
         assert re.search(rf"^- {part} \(0-{most}\), [가-힣]", system, re.MULTILINE)
     example = msgspec.json.decode(system.splitlines()[-1])
-    rows = example["rows"] if "rows" in example else [example]
+    rows = example.get("rows", [example])
     assert {part for row in rows for part in row} - {"code"} == set(parts)
     # DeepSeek's JSON mode wants the word (kis-protocol 7.3).
     assert "JSON" in system
