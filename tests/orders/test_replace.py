@@ -13,6 +13,7 @@ from kquant.events.base import Event
 from kquant.events.day import FlattenOrdered, HaltOrdered
 from kquant.events.orders import (
     CancelWanted,
+    Execution,
     ExternalOrderSeen,
     OrderAccepted,
     OrderBound,
@@ -351,3 +352,50 @@ def test_a_restart_while_a_replacement_is_on_its_way_ends_in_the_same_place() ->
     world.pass_time(10)
     assert world.own.by_number == {"1": 1, "2": 2}
     check(world)
+
+
+class Shown:
+    """A row that the list shows whatever has become of its order."""
+
+    def __init__(self, row: Execution, **changed: Any) -> None:
+        self.no, self.code, self.side, self.leaves = row.order_no, row.code, row.side, row.leaves_qty
+        self._row = structs.replace(row, **changed)
+
+    def row(self) -> Execution:
+        return self._row
+
+
+def test_an_original_that_the_list_shows_open_for_longer_is_neither_cancelled_nor_counted() -> None:
+    """D10: the row of the original lags; what was left of it lives under the new number, and is over."""
+    world = resting()
+    old = Shown(world.broker.tickets[0].row())
+    change = world.broker.change
+
+    def stale(ticket: Any, price: int, at: Any) -> Any:
+        new = change(ticket, price, at)
+        world.broker.tickets[0] = old  # type: ignore[call-overload]
+        return new
+
+    world.broker.change = stale  # type: ignore[method-assign]
+    world.pass_time(31)
+    world.broker.fill(world.broker.tickets[1], 10**6, 10_070)
+    world.pass_time(100)
+    assert outcomes(world) == [(2, "filled")]
+    assert held_cash(world) == 0
+    assert world.all(CancelWanted) == []
+
+
+@pytest.mark.parametrize("changed", [{"original_order_no": "77"}, {"price": 10_080}, {"more": 1}], ids=str)
+def test_a_change_of_another_order_is_not_taken_for_the_lost_replacement(changed: dict[str, Any]) -> None:
+    """O7: it must name our order, and be what we sent."""
+    world = resting(Broker(outcomes=["accept", "lost"]))
+    world.pass_time(31)
+    second = world.all(OrderIntended)[1]
+    row = world.broker.place(A, "buy", "limit", second.qty, 10_070, world.clock.now()).row()
+    more = changed.pop("more", 0)
+    fields = {"original_order_no": "1", "order_qty": second.qty + more} | changed
+    world.broker.tickets[1] = Shown(row, **fields)  # type: ignore[call-overload]
+    world.pass_time(90)
+    assert [bound.intent for bound in world.all(OrderBound)] == [1]
+    assert (2, "not_placed") in outcomes(world)
+    assert [seen.order_no for seen in world.all(ExternalOrderSeen)] == ["2"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
+from kquant.domain.orders.heard import Heard, hear
 from kquant.events.base import Recorded
 from kquant.events.day import AlertRaised
 from kquant.events.orders import (
@@ -15,7 +17,8 @@ from kquant.events.orders import (
     OrderIntended,
     ProofWanted,
 )
-from kquant.events.portfolio import BalanceAnswered, BalanceWanted
+from kquant.events.portfolio import BalanceAnswered, BalanceWanted, Holding
+from kquant.values import Krw, Seq, Shares, Symbol
 from tests.orders.lives import lives
 from tests.orders.orders_world import CODES, World, by_kind, holding
 
@@ -176,8 +179,21 @@ def test_proof_must_cover_all_that_is_to_be_sold(tied: int) -> None:
     world = lost()
     world.broker.sellable = lambda code: 100 - tied  # type: ignore[method-assign]
     world.pass_time(150)
-    assert sells(world) == [100]
+    assert (sells(world), by_kind(world)) == ([100], {})
     world.broker.sellable = lambda code: 100  # type: ignore[method-assign]
     world.pass_time(90)
     world.fire(by_kind(world)["stop"], 9_000)
     assert sells(world) == [100, 100]
+
+
+def test_a_balance_whose_request_is_older_takes_nothing_back() -> None:
+    def answered(of: int, sellable: int) -> Recorded:
+        holding_now = Holding(
+            code=Symbol(A), name="x", qty=Shares(100), sellable=Shares(sellable), cost_krw=Krw(1)
+        )  # fmt: skip
+        balance = BalanceAnswered(holdings=(holding_now,), cash_krw=Krw(1), cash_today_krw=Krw(1))
+        return structs.replace(_fact, event=balance, caused_by=Seq(of))
+
+    _fact = next(fact for fact in holding().facts() if isinstance(fact.event, BalanceAnswered))
+    heard = hear(hear(Heard(), answered(9, 0)), answered(7, 100))
+    assert (heard.balance_of, heard.sellable) == (9, {A: 0})
