@@ -265,3 +265,16 @@ def test_a_trigger_that_fires_between_a_fill_and_its_booking_sells_nothing_until
     world.pass_time(5)
     world.fire(by_kind(world)["stop"], 9_000)
     assert [(intent.side, intent.qty) for intent in world.all(OrderIntended)[1:]] == [("sell", 80)]
+
+
+def test_a_late_firing_of_an_arming_that_was_replaced_sells_nothing() -> None:
+    """A trigger id is of one arming: the position changed, its stop moved, and the old one still fires."""
+    world = holding(100, 1_000_000)
+    old = by_kind(world)["stop"]
+    ticket = world.broker.place(A, "buy", "limit", 100, 11_000, world.clock.now())
+    world.broker.fill(ticket, 100, 11_000)
+    world.notice()
+    assert by_kind(world)["stop"].trigger != old.trigger
+    world.fire(old, old.price)
+    assert world.all(OrderIntended) == []
+    assert set(by_kind(world)) == {"stop", "target", "trailing"}
