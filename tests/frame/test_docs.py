@@ -21,7 +21,7 @@ from kquant.exchange.faults import faults_from_toml
 from kquant.exchange.servers.fault_options import read_faults
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("README.md", "README.ko.md", *(f"docs/{name}.md" for name in ("guide", "operations", "exchange", "hours")))
+NAMES = ("README.md", "README.ko.md", *(f"docs/{name}.md" for name in ("guide", "operations", "exchange", "hours", "scoring")))
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ALL = "\n".join(PAGES.values()).replace("\\\n", " ")
 NESTED = ("replay", "config", "market")

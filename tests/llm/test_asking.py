@@ -280,3 +280,51 @@ def test_a_cost_is_exact_and_told_in_whole_won_half_up() -> None:
     price = LlmPrice(model="m", since="2026-01-01", input_krw=450, output_krw=3_750)
     assert cost_of(price, 1_000, 200) == 1_200_000
     assert [whole_won(cost) for cost in (0, 499_999, 500_000, 1_200_000)] == [0, 0, 1, 1]
+
+
+async def test_a_request_that_may_have_been_worked_on_is_charged_all_it_could_cost(tmp_path: Path) -> None:
+    world = World(tmp_path, in_turn(ServiceError("broken", "cut", billed=True), said()))
+    await world.score()
+    asked, broken, _, answered = world.events()
+    assert (broken.outcome, broken.cost) == ("broken", asked.reserve)
+    assert world.meter.spent == asked.reserve + answered.cost
+
+
+async def test_an_answer_whose_tokens_nobody_counted_is_charged_all_it_could_cost(tmp_path: Path) -> None:
+    world = World(tmp_path, always(said(tokens=(0, 0))))
+    await world.score()
+    asked, answered = world.events()
+    assert (answered.outcome, answered.cost) == ("answered", asked.reserve)
+
+
+async def test_while_it_was_down_one_request_tries_and_the_others_do_not(tmp_path: Path) -> None:
+    down = True
+
+    async def answer(_job: LlmJobSettings, _prompt: Prompt) -> Answer:
+        await world.clock.sleep(2)
+        if down:
+            raise BUSY
+        return said()
+
+    world = World(tmp_path, InMemory(answer))
+    await world.score(wanted(valid_until=NOW + 60 * SECOND_US))
+    before = len(world.service.asked)
+    await world.clock.run(world.clock.sleep(61))
+
+    async def burst() -> list[Any]:
+        until = world.clock.now() + 20 * SECOND_US
+        requests = [wanted(f"{number:06d}", name=str(number), valid_until=until) for number in range(6)]
+        return list(await asyncio.gather(*(world.scorer.score(request, world.cause()) for request in requests)))
+
+    results = await world.clock.run(burst())
+    assert len(world.service.asked) == before + 1
+    assert all(result.model == "heuristic-1" for result in results)
+
+
+async def test_failures_with_answers_between_them_are_no_outage(tmp_path: Path) -> None:
+    world = World(tmp_path, in_turn(*([BUSY, BUSY, BUSY, said()] * 4)))
+    for number in range(4):
+        until = world.clock.now() + 40 * SECOND_US
+        scored = await world.score(wanted(f"{number:06d}", name=str(number), valid_until=until))
+        assert scored.fallback == ""
+    assert alerts(world) == []

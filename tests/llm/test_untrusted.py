@@ -69,6 +69,10 @@ def test_a_long_text_is_cut_and_the_cut_shows() -> None:
     assert (len(shown), shown[-3:]) == (TITLE_CHARS, "...")
 
 
+def test_a_text_is_not_read_beyond_a_few_times_its_limit() -> None:
+    assert clean("\u200b" * 1_000_000 + "100", TITLE_CHARS) == ""
+
+
 def test_one_character_that_stands_for_many_does_not_lengthen_a_text() -> None:
     assert len(clean("\ufdfa" * 1_000, TITLE_CHARS)) <= TITLE_CHARS
 
