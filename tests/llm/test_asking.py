@@ -69,7 +69,12 @@ async def test_a_delay_beyond_the_deadline_is_not_waited_for(tmp_path: Path) -> 
     world = World(tmp_path, in_turn(ServiceError("limited", "429: tomorrow", retry_after=3_600)))
     scored = await world.score()
     assert scored.fallback == "no time for another try: 429: tomorrow"
+    # Nobody else is sent there meanwhile, or waits for it, and a person is told once.
+    again = await world.score(wanted("000660"))
+    assert again.fallback == "no time for another try: gemini limits the requests"
     assert world.clock.now() == NOW
+    assert len(world.service.asked) == 1
+    assert alerts(world) == ["gemini limits the requests (429); meanwhile the heuristic scores"]
 
 
 async def test_a_busy_service_is_asked_again_ever_later(tmp_path: Path) -> None:

@@ -186,19 +186,23 @@ class Asker:
             if pause := door.down_for():
                 await self._wait(pause, deadline, why or f"{call.job.provider} is down")
                 continue
+            if held := door.pace.held_for():
+                await self._wait(held, deadline, why or f"{call.job.provider} limits the requests")
             try:
                 return await self._once(door, call, tokens)
             except ServiceError as error:
                 why = str(error)
                 delay = error.retry_after if error.retry_after is not None else wait
-                await self._after(door, call, error, delay)
+                await self._after(door, call, error, delay, deadline)
                 await self._wait(delay, deadline, why)
         raise Unavailable(f"{TRIES} tries: {why or f'{call.job.provider} is down'}", passing=True)
 
-    async def _after(self, door: _Door, call: _Call, error: ServiceError, delay: float) -> None:
+    async def _after(self, door: _Door, call: _Call, error: ServiceError, delay: float, deadline: Micros) -> None:
         """Draw the consequences of an error for others. Raises Unavailable when trying again is no use."""
         if error.outcome == "limited":
             door.pace.hold(delay)
+            if self._clock.now() + delay * SECOND_US >= deadline:
+                await self._meter.alert(f"{call.job.provider} limits the requests (429); meanwhile {self._instead()}")
             return
         if error.outcome in {"gone", "refused"}:
             why = str(error)

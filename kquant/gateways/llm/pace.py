@@ -45,6 +45,10 @@ class Pace:
         """Begin nothing for so long: the service said it has had enough."""
         self._held_until = max(self._held_until, Micros(self._wall.now() + int(seconds * SECOND_US)))
 
+    def held_for(self) -> float:
+        """Return for how many seconds the service wants nothing, 0 if it may be asked."""
+        return max(0, self._held_until - self._wall.now()) / SECOND_US
+
     def _wait(self, tokens: int) -> int:
         """Return how long (microseconds) until a request of so many tokens may begin."""
         now = self._wall.now()
