@@ -17,6 +17,7 @@ def _of(file: str) -> partial[Mutant]:
 _listing, _decide, _draft, _exits = _of("listing"), _of("decide"), _of("draft"), _of("exits")
 _limits, _rules, _stock, _case = _of("limits"), _of("risk"), _of("stock_rules"), _of("case")
 _selling, _waits = _of("selling"), _of("exit_rules")
+_settle, _sellable, _replace, _chain = _of("settle"), _of("sellable"), _of("replace"), _of("chain")
 _sizing, _entry, _state, _life = _of("sizing"), _of("entry"), _of("state"), _of("lifecycle")
 
 MUTANTS = (
@@ -302,5 +303,71 @@ MUTANTS = (
         breaks="O4 terminal left by evidence, C0 step 5",
         old='("not_placed", BOUND): "working",',
         new="",
+    ),
+    _sellable(
+        name="shares that outside sells tie are offered again",
+        breaks="O9 D11",
+        old="Shares(max(held.qty - tied_outside(own, seen, code), 0))",
+        new="Shares(max(held.qty, 0))",
+    ),
+    _sellable(
+        name="a lost sell goes again without proof",
+        breaks="O9 D13",
+        old="return None if proven >= free else Withheld(",
+        new="return None if free else Withheld(",
+    ),
+    _sellable(
+        name="a balance from before proves that a lost sell may go again",
+        breaks="O9 D13",
+        old="if heard.balance_of > given_up else Shares(0)",
+        new="if heard.balance_of else Shares(0)",
+    ),
+    _settle(
+        name="an order of ours that the list lacks is no difference",
+        breaks="M3 O7",
+        old="if order.order_no and order.order_no not in listed",
+        new="if order.order_no and order.order_no in own.externals",
+    ),
+    _settle(
+        name="an order that nobody knows is no difference",
+        breaks="M3 O7",
+        old='return [f"order {row.order_no} ({row.code}) is neither ours nor known as placed elsewhere"]',
+        new="return []",
+    ),
+    _settle(
+        name="filled amounts are not compared",
+        breaks="M3 fills to the won",
+        old="if (qty, amount) == (row.filled_qty, row.filled_amount):",
+        new="if qty == row.filled_qty:",
+    ),
+    _replace(
+        name="a replacement is for the whole order again",
+        breaks="O3 one exposure under two numbers",
+        old="left = Shares(order.qty - order.filled_qty)",
+        new="left = order.qty",
+    ),
+    _replace(
+        name="an order is replaced once too often",
+        breaks="O11 bounded replacements",
+        old="draft.own.looks.get(order.decision, 0) < risk_settings.max_replaces",
+        new="draft.own.looks.get(order.decision, 0) <= risk_settings.max_replaces",
+    ),
+    _replace(
+        name="a replacement goes beyond the amount of an order",
+        breaks="O10 notional an order",
+        old="return chained + needed <= draft.settings.risk.max_order_krw and needed <= case.room_krw()",
+        new="return needed <= case.room_krw()",
+    ),
+    _chain(
+        name="an order whose replacement was refused has an heir",
+        breaks="O4 the original rests on",
+        old='found.order_no != "" and found.outcome != "refused"',
+        new='found.outcome != "filled"',
+    ),
+    _chain(
+        name="a replacement sets nothing aside beside its original",
+        breaks="M1 reservations",
+        old="return max(order.reserved_krw, _part(before, before.qty - before.filled_qty))",
+        new="return Krw(0)",
     ),
 )

@@ -14,8 +14,8 @@ def _of(file: str) -> partial[Mutant]:
     return partial(Mutant, file=f"{ROOM}/{file}.py", near=("tests/portfolio",), wide=WIDE)
 
 
-_booking, _reconcile, _seen, _asking, _state = (
-    _of(file) for file in ("booking", "reconcile", "seen", "asking", "state")
+_booking, _reconcile, _seen, _asking, _state, _closing, _verdict = (
+    _of(file) for file in ("booking", "reconcile", "seen", "asking", "state", "closing", "verdict")
 )
 
 MUTANTS = (
@@ -91,11 +91,35 @@ MUTANTS = (
         old="if cash is not None and cash != their_cash:",
         new="if cash is None and cash != their_cash:",
     ),
-    _reconcile(
-        name="a day that differs is called reconciled",
+    _verdict(
+        name="a day whose positions or cash differ is called reconciled",
         breaks="M3 else unreconciled",
-        old='AlertRaised(level="critical", text=text), DayReconciled(agrees=False, differences=differences)]',
-        new='AlertRaised(level="critical", text=text), DayReconciled(agrees=True, differences=differences)]',
+        old="if differences:",
+        new="if why and differences:",
+    ),
+    _verdict(
+        name="a day whose orders were never compared is called reconciled",
+        breaks="M3 orders and fills too",
+        old="reasons.append(NOT_SETTLED)",
+        new="pass",
+    ),
+    _verdict(
+        name="a day whose orders or fills differ is called reconciled",
+        breaks="M3 orders and fills too",
+        old="elif not settled.agrees:",
+        new="elif settled is None:",
+    ),
+    _closing(
+        name="the closing balance does not wait for open orders",
+        breaks="M3 at quiescence",
+        old="is_settled = seen.settled is not None and not seen.working",
+        new="is_settled = True",
+    ),
+    _closing(
+        name="a verdict stands whatever comes after it",
+        breaks="M3 a fill listed late",
+        old="if not own.reconciled or not seen.is_closed:\n        return []\n    return [AlarmSet",
+        new="if own.reconciled or not seen.is_closed:\n        return []\n    return [AlarmSet",
     ),
     _reconcile(
         name="a balance from before a fill overwrites it",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+from msgspec import structs
+
+from kquant.domain.orders import lifecycle as life
+from kquant.domain.orders.lifecycle import follow
 from kquant.events.day import FlattenOrdered
 from kquant.events.orders import CancelWanted, ExecutionsListed, OrderFinished, OrderIntended, TriggerDisarmed
 
-from .orders_world import CODES, Broker, World, by_kind, holding, opened
+from .orders_world import CODES, Broker, World, by_kind, holding, opened, with_settings
 
 
 def next_listing(world: World) -> None:
@@ -56,3 +61,27 @@ def test_a_firing_of_a_trigger_that_was_armed_anew_at_another_price_sells_nothin
     assert world.all(OrderIntended) == []
     world.fire(now, now.price)
     assert world.last(OrderIntended).side == "sell"
+
+
+def test_a_refusal_after_a_doubt_proves_nothing_only_the_list_ends_it() -> None:
+    assert follow("unknown", life.REFUSED) == "unknown"
+
+
+@pytest.mark.parametrize(("room", "ended"), [(0, "cancelled"), (1_000_000, "replaced")])
+def test_a_replacement_counts_what_its_original_has_filled_against_the_limit_of_the_stock(
+    room: int, ended: str
+) -> None:
+    def tight(most: int) -> World:
+        changed = {"unfilled": "replace", "resting_seconds": 30, "repeat_seconds": 0, "max_stock_krw": most}
+        return opened(settings=with_settings(lambda s: {"risk": structs.replace(s.risk, **changed)}))
+
+    # The amount the first order is for is all that the stock may take; half of it fills, and the rest has become dearer.
+    world = tight(8_000_000 + room)
+    world.signal()
+    first = world.broker.tickets[0]
+    assert first.qty * first.price > 7_900_000
+    world.broker.fill(first, first.qty // 2, first.price)
+    world.notice()
+    world.broker.prices[CODES[0]] = (10_050, 10_060)
+    world.pass_time(45)
+    assert world.all(OrderFinished)[0].outcome == ended
