@@ -27,7 +27,7 @@ def taken_over(filled: int) -> World:
     world.pass_time(70)
     assert world.last(OrderFinished).outcome == "not_placed"
     world.pipeline()
-    world.pass_time(10)
+    world.pass_time(25)
     assert world.last(PortfolioAdjusted).presumed == (A,)
     agree(world)
     return world
@@ -70,7 +70,7 @@ def test_a_late_sell_that_the_balance_held_is_not_booked_again() -> None:
     world.pass_time(70)
     assert world.last(OrderFinished).outcome == "not_placed"
     world.pipeline()
-    world.pass_time(10)
+    world.pass_time(25)
     assert world.portfolio.positions == {}
     world.broker.hidden.clear()
     world.notice()
@@ -106,7 +106,7 @@ def test_a_balance_taken_over_before_the_order_covers_none_of_its_fills() -> Non
     world = holding()
     world.broker.shares[A] = (90, 900_000)
     world.pipeline()
-    world.pass_time(10)
+    world.pass_time(25)
     assert world.last(PortfolioAdjusted).presumed == ()
     world.broker.outcomes = ["late"]
     world.fire(by_kind(world)["stop"], 9_000)
@@ -161,5 +161,5 @@ def test_a_stock_whose_orders_all_ended_in_the_list_is_not_presumed_to_be_in_the
     qty, cost = world.broker.shares[A]
     world.broker.shares[A] = (qty + 10, cost)
     world.pipeline()
-    world.pass_time(10)
+    world.pass_time(25)
     assert world.last(PortfolioAdjusted).presumed == ()

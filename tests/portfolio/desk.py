@@ -11,7 +11,15 @@ from kquant.domain.portfolio import PORTFOLIO, Own
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Event, Recorded, name_of
 from kquant.events.day import AlarmRang, AlarmSet, Carried, DayOpened, JobDue, RunStarted
-from kquant.events.orders import ExecutionsListed, OrderFilled, OrderFinished, OrderIntended, OrdersSettled, ProofWanted
+from kquant.events.orders import (
+    ExecutionsListed,
+    ExecutionsWanted,
+    OrderFilled,
+    OrderFinished,
+    OrderIntended,
+    OrdersSettled,
+    ProofWanted,
+)
 from kquant.events.pipeline import PipelineStarted
 from kquant.events.portfolio import BalanceAnswered, BalanceWanted, Holding
 from kquant.events.scanner import ReadFailed
@@ -85,7 +93,7 @@ class Desk:
 
     def listed(self) -> None:
         """The broker's list of orders, asked for just now, is read whole."""
-        self.seq += 1
+        self.tell(ExecutionsWanted(why="", valid_until=self.at))
         self.tell(ExecutionsListed(rows=()), self.seq)
 
     def prove(self) -> tuple[Event, ...]:

@@ -88,8 +88,8 @@ class Day:
             events = self.desk.balance(ledger.cash, *ledger.holdings())
             if any(event.__class__.__name__ == "PortfolioAdjusted" for event in events) or not self.desk.own.agreeing:
                 return
-            self.desk.listed()
             self.desk.ring("mismatch")
+            self.desk.listed()
 
     def check(self) -> None:
         """Owner, view and ledger say the same; the equation of M1 holds; nothing is below zero."""

@@ -206,8 +206,8 @@ def test_a_difference_in_quiet_is_believed_after_two_agreeing_reads() -> None:
     desk = opened(100, (A, 2, 20))
     desk.run()
     assert names(desk.balance(90, (A, 3, 30))) == ["portfolio.synchronised", "alarm.set"]
-    desk.listed()
     assert desk.ring("mismatch") == (BalanceWanted(reason="mismatch", valid_until=desk.at + 30 * SECOND_US),)
+    desk.listed()
     events = desk.balance(90, (A, 3, 30))
     assert names(events) == [
         "portfolio.synchronised",

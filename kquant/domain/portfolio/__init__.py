@@ -15,7 +15,15 @@ from kquant.domain.portfolio.seen import QUIET_US, Seen, observe
 from kquant.domain.portfolio.state import Own, Position, evolve
 from kquant.events.analyzer import ListingAnswered
 from kquant.events.day import AlarmRang, DayOpened, JobDue
-from kquant.events.orders import ExecutionsListed, OrderFilled, OrderFinished, OrderIntended, OrdersSettled, ProofWanted
+from kquant.events.orders import (
+    ExecutionsListed,
+    ExecutionsWanted,
+    OrderFilled,
+    OrderFinished,
+    OrderIntended,
+    OrdersSettled,
+    ProofWanted,
+)
 from kquant.events.pipeline import PipelineStarted
 from kquant.events.portfolio import BalanceAnswered
 from kquant.events.scanner import ReadExpired, ReadFailed
@@ -48,7 +56,7 @@ PORTFOLIO: Owner[Own, Seen] = Owner(
         JobDue,
         AlarmRang,
     ),
-    observes=(ListingAnswered, OrderIntended, OrderFinished, ExecutionsListed),
+    observes=(ListingAnswered, OrderIntended, OrderFinished, ExecutionsWanted, ExecutionsListed),
     own=Own(),
     seen=Seen(),
     decide=decide,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kquant.domain.portfolio.asking import RETRY_US, TRIES, waiting_run
 from kquant.domain.portfolio.closing import reconcile
-from kquant.domain.portfolio.seen import Seen
+from kquant.domain.portfolio.seen import QUIET_US, Seen
 from kquant.domain.portfolio.state import Own
 from kquant.domain.portfolio.verdict import listed
 from kquant.events.base import Event, Recorded
@@ -80,14 +80,16 @@ def _doubt(
     if is_early:
         return [said]
     gone = _is_all_gone(own, seen, balance)
-    is_listed = is_again and seen.listed_for > own.suspected_at
+    # A list lags too: one asked for right after the first read may not show yet what that balance holds already, and
+    # would have it booked a second time after it was taken over.
+    is_listed = is_again and seen.listed_for > own.suspected_at and seen.listed_at >= own.explained_from
     if agreeing >= (AGREEING_IF_GONE if gone else AGREEING) and is_listed:
         return [said, *_adjust(own, seen, balance, differences, agreeing)]
     if own.doubts >= MISMATCH_TRIES:
         why = "cannot be explained: no list of orders was read since" if is_again else "keeps changing"
         text = f"the broker's balance differs and {why}: {listed(differences)}"
         return [said, AlertRaised(level="critical", text=text)]
-    wait = GONE_AGAIN_US if gone else RETRY_US["mismatch"]
+    wait = GONE_AGAIN_US if gone else QUIET_US
     events: list[Event] = [said, AlarmSet(alarm="mismatch", due=Micros(fact.at + wait))]
     if gone and agreeing == 1:
         text = f"the balance holds none of our {len(own.positions)} positions, and no order of ours sold them: not believed yet"

@@ -7,7 +7,15 @@ from msgspec import Struct, structs
 from kquant.events.analyzer import ListingAnswered
 from kquant.events.base import Recorded, name_of
 from kquant.events.day import Carried, DayOpened, JobDue
-from kquant.events.orders import ExecutionsListed, OrderFilled, OrderFinished, OrderIntended, OrdersSettled, ProofWanted
+from kquant.events.orders import (
+    ExecutionsListed,
+    ExecutionsWanted,
+    OrderFilled,
+    OrderFinished,
+    OrderIntended,
+    OrdersSettled,
+    ProofWanted,
+)
 from kquant.events.pipeline import PipelineStarted
 from kquant.events.portfolio import BalanceAnswered, BalanceWanted
 from kquant.events.scanner import ReadExpired, ReadFailed
@@ -21,7 +29,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     """What others said. outcomes, outcome_of, outcome_at: balance outcomes, each request counted once, and the last one.
 
     answered_for: seq of the request of the last balance that came.   working: intents that may still fill.
-    filled_at, filled_seq: of the last fill.   listed_for: seq of the request of the last complete list of orders.
+    filled_at, filled_seq: of the last fill.   listed_for, listed_at: seq and instant of the request of the last complete
+    list of orders.   asking: those of the request under way.
     funds: codes without sell tax.   given_up: orders finished as not placed, and their stock.   proof_seq: when `orders`
     last asked for a balance.   settled: the last comparison of orders and fills with the broker's final list.
     """
@@ -35,6 +44,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     filled_at: Micros | None = None
     filled_seq: int = 0
     listed_for: int = 0
+    listed_at: Micros = Micros(0)
+    asking: tuple[int, Micros] = (0, Micros(0))
     proof_seq: int = 0
     pipeline_deadline: Micros = Micros(0)
     is_closed: bool = False
@@ -68,8 +79,11 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
             return structs.replace(seen, working=working, given_up=given_up)
         case OrderFilled():
             return structs.replace(seen, filled_at=fact.at, filled_seq=fact.seq)
+        case ExecutionsWanted():
+            return structs.replace(seen, asking=(fact.seq, fact.at))
         case ExecutionsListed() if fact.caused_by is not None:
-            return structs.replace(seen, listed_for=max(seen.listed_for, fact.caused_by))
+            at = seen.asking[1] if seen.asking[0] == fact.caused_by else seen.listed_at
+            return structs.replace(seen, listed_for=max(seen.listed_for, fact.caused_by), listed_at=at)
         case ProofWanted():
             return structs.replace(seen, proof_seq=fact.seq)
         case OrdersSettled():

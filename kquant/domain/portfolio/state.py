@@ -36,7 +36,7 @@ class Own(Struct, frozen=True, kw_only=True):
 
     requests: balances asked for; reason, pipeline_until: of the last one.   suspicion, suspected_at, agreeing: the
     differences that so many reads in a row found in quiet, the first of them balance `suspected_at`.   doubts: reads
-    asked for because of differences.   again_at: from when a further one counts.   closing_alarms: how often the closing balance was put off.   reconciled: whether a verdict stands.   taken: shares (signed) taken over from the
+    asked for because of differences.   again_at: from when a further one counts.   explained_from: a list asked for from then on must leave the difference unexplained.   closing_alarms: how often the closing balance was put off.   reconciled: whether a verdict stands.   taken: shares (signed) taken over from the
     broker's balance of stocks with an order given up as not placed, by code: fills of it, listed late, are in there.
     """
 
@@ -59,6 +59,7 @@ class Own(Struct, frozen=True, kw_only=True):
     agreeing: int = 0
     doubts: int = 0
     again_at: Micros = Micros(0)
+    explained_from: Micros = Micros(0)
     closing_alarms: int = 0
     reconciled: bool = False
     taken: dict[Symbol, int] = {}
@@ -125,7 +126,8 @@ def evolve(own: Own, event: Event) -> Own:
             own = structs.replace(own, cash_krw=cash, adjusted_krw=moved, differences=(), suspicion=())
             return structs.replace(own, agreeing=0, doubts=0)
         case AlarmSet(alarm="mismatch", due=due):
-            return structs.replace(own, doubts=own.doubts + 1, again_at=due)
+            since = due if own.agreeing <= 1 else own.explained_from
+            return structs.replace(own, doubts=own.doubts + 1, again_at=due, explained_from=since)
         case AlarmSet(alarm="opening", due=due):
             return structs.replace(own, again_at=due)
         case AlarmSet(alarm="closing") if own.reconciled:
