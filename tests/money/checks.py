@@ -88,6 +88,8 @@ class Checker:
     moved: tuple[int, dict[str, int]] = (0, {})
     """What adjustments added to cash and shares."""
     frozen: set[str] = field(default_factory=set)
+    doubted: set[str] = field(default_factory=set)
+    """Stocks that were frozen at some time; a person may have let them go on."""
     halted: bool = False
     alerts: int = 0
     adjusted: int = 0
@@ -100,7 +102,7 @@ class Checker:
         other.lives = {intent: copy.copy(life) for intent, life in self.lives.items()}
         for name in ("numbers", "fills", "positions", "externals"):
             setattr(other, name, dict(getattr(self, name)))
-        other.frozen = set(self.frozen)
+        other.frozen, other.doubted = set(self.frozen), set(self.doubted)
         return other
 
     def ask(self, holds: bool, name: str, what: object = "") -> None:
@@ -196,6 +198,7 @@ class Checker:
                 self.halted = False
             case OrderFrozen(code=code):
                 self.frozen.add(code)
+                self.doubted.add(code)
             case OrderUnfrozen(code=code):
                 self.frozen.discard(code)
             case AlertRaised():
@@ -341,7 +344,12 @@ class Checker:
         cash, shares = self.start[0] + self.moved[0], {**self.start[1]}
         for code, qty in self.moved[1].items():
             shares[code] = shares.get(code, 0) + qty
-        reached = world.adjusted_fills() if self.adjusted else {}
+        if self.adjusted:
+            # Only what the list did not show for too long, or what others did, may ever be taken over from a balance.
+            cause = self.externals or any(
+                life.was_given_up or life.finished == "not_placed" for life in self.lives.values()
+            )
+            self.ask(bool(cause), "M2", "a balance was taken over though every fill was ours and listed")
         for side, code, qty, amount in self.fills.values():
             if side == "before":
                 continue
@@ -350,7 +358,7 @@ class Checker:
             sign = 1 if side == "sell" else -1
             cash += sign * amount - _floor(amount * COMMISSION) - _floor(amount * tax)
             shares[code] = shares.get(code, 0) - sign * qty
-        if not self.adjusted and not reached:
+        if not self.adjusted:
             self.ask(
                 world.portfolio.cash_krw == cash, "M1", f"cash is {world.portfolio.cash_krw}, the fills make {cash}"
             )
@@ -383,7 +391,7 @@ class Checker:
             self.ask(not unsure, "V1", f"intent {intent} is still unresolved")
             if life.finished == "not_placed" and not self._was_too_late(life):
                 self.ask(
-                    life.intent.code in self.frozen, "O8", f"intent {intent} was given up, its stock is not frozen"
+                    life.intent.code in self.doubted, "O8", f"intent {intent} was given up, its stock is not frozen"
                 )
                 self.ask(self.alerts > 0, "V1", f"intent {intent} was given up and nobody was told")
         self.ask(
