@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from datetime import time
 
 import pytest
 
@@ -8,10 +9,13 @@ from kquant.events.orders import CancelWanted, OrderBound, OrderIntended, OrderS
 from kquant.gateways.clock import SteppedClock
 from kquant.gateways.kis.rest.client import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable
 from kquant.gateways.kis.rest.orders import OrderGateway
+from kquant.hours import day_hours
 from kquant.journal import open_day, sqlite
 from kquant.journal.memory import MemoryJournal
 from kquant.journal.recorder import JournalRecorder
 from kquant.krx import SessionHours
+from kquant.values import from_kst
+from tests.hours.tables import NORMAL, TABLES
 
 OPEN, CLOSE = 10_000_000_000, 20_000_000_000
 HOURS = SessionHours(open_at=OPEN, closing_auction_at=CLOSE - 1, close_at=CLOSE, shift_minutes=0, note="")
@@ -332,3 +336,26 @@ async def test_a_mark_that_never_gets_to_the_disk_lets_no_order_out(tmp_path, mo
     assert "cannot be written" in fatal[0] or "has failed" in fatal[0]
     await desk.gateway.close()
     desk.journal.close()
+
+
+@pytest.mark.parametrize(
+    ("clock", "follow", "kind", "after"),
+    [
+        (time(15, 0), "krx", "limit", False),
+        (time(17, 0), "krx", "limit", True),
+        (time(17, 0), "krx", "market", False),
+        (time(17, 0), "regular", "limit", False),
+    ],
+)
+async def test_a_cancel_in_the_after_market_is_of_an_order_of_the_after_market(clock, follow, kind, after):
+    """kis-protocol 4.9, 5.1: types 41 to 47 alone, and orders do not carry over."""
+    now = from_kst(NORMAL, clock)
+    desk = Desk(now=now)
+    desk.gateway = OrderGateway(
+        desk.journal, desk.calls, desk.clock, Gate(), day_hours(NORMAL, TABLES), allowed=True, timeout_seconds=5,
+        changed=lambda: None, on_fatal=pytest.fail, follow=follow,
+    )  # fmt: skip
+    await desk.gateway.start()
+    desk.want_cancel(valid_until=now + 5, kind=kind)
+    await desk.settle()
+    assert desk.calls.sent == [("cancel", "117057", "06010", kind, after)]
