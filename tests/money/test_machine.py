@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from kquant.events.orders import QuoteWanted
 from kquant.exchange.core.books import Order
 from tests.money.client import Reply, refusal
 from tests.money.explore import close_day, settle_down
@@ -91,10 +92,37 @@ class Money(RuleBasedStateMachine):
     def portfolio_is_synchronised(self) -> None:
         self.world.pipeline()
 
+    @rule(code=codes, fate=fates)
+    def a_stock_is_bought(self, code: str, fate: Any) -> None:
+        """It is wanted, its price confirmed where it is to be, and the order leaves."""
+        world = self.world
+        before = len(world.outgoing)
+        world.signal(code)
+        for read in world.reads:
+            if isinstance(read.fact.event, QuoteWanted):
+                world.read(read)
+        if len(world.outgoing) > before:
+            world.send(world.outgoing[-1], fate)
+
+    @rule(fate=fates)
+    def a_buy_has_rested_long_enough(self, fate: Any) -> None:
+        """Its cancel leaves, or its replacement at another price."""
+        world = self.world
+        for code in CODES:
+            world.broker.trade(code, world.broker.market.stats(code, 0).last + 10, 1)
+        for _ in range(4):
+            if world.outgoing or not world.orders.live:
+                break
+            world.wait(4)
+            world.serve_reads()
+        if world.outgoing:
+            world.send(world.outgoing[-1], fate)
+
     @precondition(lambda self: not self.world.halted)
-    @rule()
-    def entries_are_halted(self) -> None:
-        self.world.halt()
+    @rule(chance=st.integers(0, 4))
+    def entries_are_halted(self, chance: int) -> None:
+        if chance == 0:
+            self.world.halt()
 
     @precondition(lambda self: self.world.halted)
     @rule()
