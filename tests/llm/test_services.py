@@ -9,7 +9,7 @@ import pytest
 from kquant.gateways.llm.asked import scan_prompt
 from kquant.gateways.llm.gemini import Gemini
 from kquant.gateways.llm.openai_compatible import OpenAiCompatible
-from kquant.gateways.llm.providers import BODY_BYTES, Answer, Service, ServiceError
+from kquant.gateways.llm.providers import BODY_BYTES, Answer, Lazy, Service, ServiceError
 from kquant.settings import LlmJobSettings
 from tests.llm.services import (
     SCAN_TEXT,
@@ -258,3 +258,15 @@ async def test_an_error_never_repeats_the_key(kind: Kind, status: int) -> None:
     error = await refused(kind, fails(status, f"bad key {KEY}, ?key={quote(KEY, safe='')} at /v1"))
     for text in (str(error), repr(error), str(error.__cause__)):
         assert "CANARY" not in text
+
+
+async def test_an_sdk_that_is_not_installed_is_told_with_what_to_install() -> None:
+    def load() -> Any:
+        raise ModuleNotFoundError(name="openai")
+
+    lazy = Lazy(load)
+    assert await lazy.made() is None
+    with pytest.raises(ServiceError, match="openai is not installed: install kquant with its extra llm") as caught:
+        await lazy.get()
+    assert caught.value.lasting
+    assert await lazy.made() is None

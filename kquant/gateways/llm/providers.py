@@ -95,8 +95,13 @@ class Lazy:
             ) from None
 
     async def made(self) -> Any | None:
-        """Return the client if there is one."""
-        return None if self._loading is None else await self.get()
+        """Return the client if there is one; without its SDK there is none."""
+        if self._loading is None:
+            return None
+        try:
+            return await self.get()
+        except ServiceError:
+            return None
 
 
 def struck(text: str, secrets: tuple[str, ...]) -> str:
