@@ -19,7 +19,7 @@ from bench.peer import ROOT
 from kquant.actors.threads import ThreadRuntime
 from kquant.config import load
 from kquant.domain.orders import ORDERS
-from kquant.events.base import Event, name_of
+from kquant.events.base import Event
 from kquant.events.day import DayOpened, RunStarted
 from kquant.events.feed import Registered
 from kquant.events.orders import OrderIntended, OrderSendStarted
@@ -106,7 +106,7 @@ class Rig:
         self._desk.catch_up()
         self._read = self._begun = self._journal.head
         self._journal.subscribe(self._committed)
-        self._journal.subscribe_placed(self._intended, frozenset({name_of(OrderIntended)}))
+        self._journal.subscribe_placed(self._intended, "broker")
 
     def _append(self, stream: str, events: list[Event]) -> None:
         self._journal.append(stream, events, by=stream).result()

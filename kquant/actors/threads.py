@@ -80,8 +80,8 @@ class OwnerActor(pykka.ThreadingActor):
 class ThreadRuntime:
     """Starts the owners, keeps them nudged, and tells when all of them have read everything.
 
-    An owner is nudged once an input of its decisions has its place, whether that is durable or not. What it only
-    observes it reads on the way to its next input.
+    An owner is nudged once an input of its decisions is durable, or has its place if it is the one who answers it at
+    once; then it reads on to the last place. What it only observes it reads on the way to its next input.
 
     changed: called from owners' threads whenever one has caught up.   on_fatal: called once at the first failure.
     """
@@ -115,7 +115,8 @@ class ThreadRuntime:
                 raise OwnerNotReady(f"owner {host.owner.stream} did not start")
             self._actors.append(ref)
             nudge = self._nudge_of(ref, nudged)
-            self._undo.append(self._journal.subscribe_placed(nudge, host.owner.input_names()))
+            self._undo.append(self._journal.subscribe_placed(nudge, host.owner.stream))
+            self._undo.append(self._journal.subscribe(nudge, host.owner.input_names()))
             nudge()
         self._watchdog.start()
 

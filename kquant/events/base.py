@@ -18,12 +18,12 @@ class Event(Struct, frozen=True, kw_only=True, gc=False):
 
     Events hold values only and never a cycle, so the garbage collector does not track them (`gc=False`).
     `VERSION` grows when the payload's shape changes, together with an upcaster in `codec.py`.
-    `AWAITS_ANSWER`: what it causes is appended within a millisecond, and only that is urgent; so the journal's writer
-    waits so long for it and commits both at once.
+    `ANSWERED_BY`: stream of what it causes at once, and only that is urgent; so its appender hears of it before the disk
+    has it, and the journal's writer waits a millisecond to commit both together. "" for all others.
     """
 
     VERSION: ClassVar[int] = 1
-    AWAITS_ANSWER: ClassVar[bool] = False
+    ANSWERED_BY: ClassVar[str] = ""
 
 
 class Recorded(Struct, frozen=True, kw_only=True, gc=False):

@@ -17,7 +17,7 @@ class TriggerFired(Event, frozen=True, kw_only=True, tag="market.trigger_fired")
     volume: the day's shares so far.   place: in the tape, which is flushed up to there first.
     """
 
-    AWAITS_ANSWER: ClassVar[bool] = True
+    ANSWERED_BY: ClassVar[str] = "orders"
     trigger: TriggerId
     code: Symbol
     price: Krw

@@ -23,7 +23,7 @@ class OrderIntended(Event, frozen=True, kw_only=True, tag="orders.intended"):
     Ends in one of order.accepted, refused, unknown, expired, blocked.
     """
 
-    AWAITS_ANSWER: ClassVar[bool] = True
+    ANSWERED_BY: ClassVar[str] = "broker"
     intent: IntentId
     code: Symbol
     name: str

@@ -99,7 +99,7 @@ class FollowingGateway(ABC):
         self._ahead = Ahead(self._journal, self.names)
         self._undo.append(self._journal.subscribe(nudged, self.names))
         if self.early:
-            self._undo.append(self._journal.subscribe_placed(nudged, self.early))
+            self._undo.append(self._journal.subscribe_placed(nudged, self.stream))
         facts: list[Recorded] = []
         while page := self._journal.read(self._cursor, 100_000):
             facts.extend(page)

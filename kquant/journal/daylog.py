@@ -48,12 +48,12 @@ class Append(Struct, frozen=True):
 class Placed(Struct, frozen=True):
     """What an append became. future: resolved once the rows are durable, None if nobody waits.
 
-    patient: only what it causes is urgent.
+    answered_by: streams whose answer to it is what is urgent.
     """
 
     records: tuple[Recorded, ...]
     rows: list[Row]
-    patient: bool
+    answered_by: frozenset[str]
     future: Future[tuple[Recorded, ...]] | None
 
 
@@ -174,8 +174,8 @@ class DayLog:
             rows.append(_row(records[-1], item))
             self._note(records[-1])
         self._events.extend(records)
-        patient = any(record.event.AWAITS_ANSWER for record in records)
-        return Placed(tuple(records), rows, patient, future)
+        answered_by = frozenset(record.event.ANSWERED_BY for record in records if record.event.ANSWERED_BY)
+        return Placed(tuple(records), rows, answered_by, future)
 
     def publish(self, head: int) -> None:
         """Everything up to *head* is durable now."""
@@ -243,9 +243,9 @@ def _row(record: Recorded, item: Item) -> Row:
 class _Nudge:
     """One subscription; two of the same function are two."""
 
-    def __init__(self, call: Callable[[], None], names: frozenset[str] | None) -> None:
+    def __init__(self, call: Callable[[], None], topics: frozenset[str] | None) -> None:
         self.call = call
-        self.names = names
+        self.topics = topics
 
 
 class Nudges:
@@ -258,9 +258,9 @@ class Nudges:
         self._lock = Lock()
         self._nudges: tuple[_Nudge, ...] = ()
 
-    def add(self, nudge: Callable[[], None], names: frozenset[str] | None) -> Callable[[], None]:
-        """Subscribe to events of *names*, None for all; the function returned undoes it, and may be called again."""
-        entry = _Nudge(nudge, names)
+    def add(self, nudge: Callable[[], None], topics: frozenset[str] | None) -> Callable[[], None]:
+        """Subscribe to *topics*, None for all; the function returned undoes it, and may be called again."""
+        entry = _Nudge(nudge, topics)
 
         def undo() -> None:
             self._drop(entry)
@@ -269,11 +269,10 @@ class Nudges:
             self._nudges = (*self._nudges, entry)
         return undo
 
-    def call(self, records: Iterable[Recorded]) -> None:
-        """Nudge everyone whom one of the events is for, in order of subscription."""
-        named = {record.name for record in records}
+    def call(self, topics: Iterable[str]) -> None:
+        """Nudge everyone who subscribed to one of the topics, in order of subscription."""
         for entry in self._nudges:
-            if entry.names is not None and entry.names.isdisjoint(named):
+            if entry.topics is not None and entry.topics.isdisjoint(topics):
                 continue
             try:
                 entry.call()

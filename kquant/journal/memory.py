@@ -81,8 +81,8 @@ class MemoryJournal:
         if future is not None:
             future.set_result(records)
         if records:
-            self._placed_nudges.call(records)
-            self._nudges.call(records)
+            self._placed_nudges.call({record.event.ANSWERED_BY for record in records})
+            self._nudges.call({record.name for record in records})
         return records
 
     def read(self, after: Seq, limit: int = 1_000) -> Sequence[Recorded]:
@@ -97,9 +97,9 @@ class MemoryJournal:
         """Have *nudge* called after each append of *names*, None for all; returns an undo."""
         return self._nudges.add(nudge, names)
 
-    def subscribe_placed(self, nudge: Callable[[], None], names: frozenset[str] | None = None) -> Callable[[], None]:
+    def subscribe_placed(self, nudge: Callable[[], None], stream: str) -> Callable[[], None]:
         """Have *nudge* called before those of `subscribe`; returns an undo."""
-        return self._placed_nudges.add(nudge, names)
+        return self._placed_nudges.add(nudge, frozenset({stream}))
 
     def close(self) -> None:
         """Refuse further appends; what is there stays readable."""

@@ -80,8 +80,11 @@ class Journal(Protocol):
         names: stored names of the events it is for, None for all.
         """
 
-    def subscribe_placed(self, nudge: Callable[[], None], names: frozenset[str] | None = None) -> Callable[[], None]:
-        """Have *nudge* called, from the appender's thread, once events can be read by `read_placed`; returns an undo."""
+    def subscribe_placed(self, nudge: Callable[[], None], stream: str) -> Callable[[], None]:
+        """Have *nudge* called, from the appender's thread, once an event that *stream* answers has its place.
+
+        See `Event.ANSWERED_BY`; returns an undo.
+        """
 
     def close(self) -> None:
         """Commit what is queued and close. Further appends raise JournalError."""

@@ -20,7 +20,7 @@ GROUP = 512
 """Most appends in one transaction: bounds how long the first of them waits."""
 
 PATIENCE_SECONDS = 0.001
-"""How long a commit waits for the answer to an event that awaits one (`Event.AWAITS_ANSWER`): two commits cost more."""
+"""How long a commit waits for the answer to an event that awaits one (`Event.ANSWERED_BY`): two commits cost more."""
 
 OnFailure = Callable[[JournalError], None]
 
@@ -119,9 +119,9 @@ class SqliteJournal:
         """Have *nudge* called from the writer's thread after each commit of *names*, None for all; returns an undo."""
         return self._nudges.add(nudge, names)
 
-    def subscribe_placed(self, nudge: Callable[[], None], names: frozenset[str] | None = None) -> Callable[[], None]:
-        """Have *nudge* called from the appender's thread once events of *names* have their place; returns an undo."""
-        return self._placed_nudges.add(nudge, names)
+    def subscribe_placed(self, nudge: Callable[[], None], stream: str) -> Callable[[], None]:
+        """Have *nudge* called from the appender's thread once an event that *stream* answers has its place."""
+        return self._placed_nudges.add(nudge, frozenset({stream}))
 
     def close(self) -> None:
         """Commit what is queued and close the file. What is there stays readable. May be called again."""
@@ -154,13 +154,13 @@ class SqliteJournal:
                 if not self._queue:
                     self._since = monotonic()
                     self._changed.notify()
-                elif not placed.patient:
+                elif not placed.answered_by:
                     self._changed.notify()
                 self._queue.append(placed)
         if broken is not None:
             raise self._fail(broken, [])
-        if placed.records:
-            self._placed_nudges.call(placed.records)
+        if placed.answered_by:
+            self._placed_nudges.call(placed.answered_by)
         return placed.records
 
     def _write(self) -> None:
@@ -192,7 +192,7 @@ class SqliteJournal:
 
     def _patience(self) -> float:
         """Return how many seconds longer to wait for the answer to what came last."""
-        if self._closing or len(self._queue) >= GROUP or not self._queue[-1].patient:
+        if self._closing or len(self._queue) >= GROUP or not self._queue[-1].answered_by:
             return 0
         return self._since + PATIENCE_SECONDS - monotonic()
 
@@ -206,7 +206,7 @@ class SqliteJournal:
             if placed.future is not None:
                 placed.future.set_result(placed.records)
         if rows:
-            self._nudges.call(record for placed in group for record in placed.records)
+            self._nudges.call({record.name for placed in group for record in placed.records})
 
     def _fail(self, cause: Exception, group: list[Placed]) -> JournalError:
         """Refuse everything from now on; the first cause is told."""

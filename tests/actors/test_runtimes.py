@@ -17,16 +17,21 @@ from kquant.config import load
 from kquant.domain.owner import Owner
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmRang, AlarmSet, AlertRaised, HaltOrdered, OwnerParked, ResumeOrdered, RunStarted
+from kquant.events.market import TriggerFired
 from kquant.events.orders import OrderUnfrozen
 from kquant.journal import open_day
 from kquant.journal.memory import MemoryJournal
 from kquant.journal.recorder import JournalRecorder, Row
 from kquant.replay.verify import verify
 from kquant.settings import Settings
-from kquant.values import Micros, Seq, Symbol
+from kquant.values import Krw, Micros, Seq, Shares, Symbol, TriggerId
 
 SETTINGS = load("demo", environ={}).settings
 STARTED = RunStarted(settings=SETTINGS, profile="demo", code_hash="", seed=1, versions={})
+FIRED = TriggerFired(
+    trigger=TriggerId(1), code=Symbol("005930"), price=Krw(1), bid=Krw(1), ask=Krw(1), exchange_time="100000",
+    volume=Shares(1), place=1,
+)  # fmt: skip
 
 
 class Count(Struct, frozen=True):
@@ -40,7 +45,7 @@ def _decide(own: Count, seen: Count, fact: Recorded, settings: Settings) -> list
             raise ValueError("bad reason")
         case OrderUnfrozen(why="bad"):
             raise ValueError("bad stock")
-        case HaltOrdered():
+        case HaltOrdered() | TriggerFired():
             return [AlarmSet(alarm="later", due=Micros(fact.at + 5_000_000))]
         case AlarmRang():
             return [AlertRaised(level="info", text=f"halts seen: {seen.value}, alarms before: {own.value}")]
@@ -58,7 +63,7 @@ def _observe(seen: Count, fact: Recorded) -> Count:
 def toy(stream: str = "scanner") -> Owner[Count, Count]:
     return Owner(
         stream=stream,
-        reacts=(HaltOrdered, AlarmRang, OrderUnfrozen),
+        reacts=(HaltOrdered, AlarmRang, OrderUnfrozen, TriggerFired),
         observes=(ResumeOrdered,),
         own=Count(),
         seen=Count(),
@@ -304,19 +309,19 @@ def test_an_owner_answers_what_is_not_durable_yet_and_is_idle_only_when_all_of_i
 
     journal = open_day(tmp_path, lambda: Micros(1_000_000))
     journal.append("run", [STARTED], by="run").result(20)
-    runtime = ThreadRuntime([toy()], journal, on_fatal=pytest.fail, changed=changed.set)
+    runtime = ThreadRuntime([toy("orders")], journal, on_fatal=pytest.fail, changed=changed.set)
     runtime.start()
     monkeypatch.setattr(JournalRecorder, "insert_rows", insert_rows)
-    ordered = journal.append("operator", [halt()], by="a test")
-    while runtime.hosts["scanner"].own != Count(1):
+    fired = journal.append("market", [FIRED], by="a test")
+    while runtime.hosts["orders"].own != Count(1):
         assert changed.wait(20)
         changed.clear()
-    assert [fact.name for fact in journal.read_placed(Seq(1))] == ["operator.halted", "alarm.set"]
-    assert not ordered.done()
+    assert [fact.name for fact in journal.read_placed(Seq(1))] == ["market.trigger_fired", "alarm.set"]
+    assert not fired.done()
     assert journal.head == 1
     assert not runtime.idle()
     free.set()
-    ordered.result(20)
+    fired.result(20)
     journal.append("operator", [ResumeOrdered(who="a test", reason="")], by="a test").result(20)
     assert runtime.idle(), "what an owner only observes is no work of its"
     runtime.stop()

@@ -140,11 +140,18 @@ def test_what_has_its_place_when_the_disk_fails_is_in_no_file_and_nothing_comes_
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_a_subscriber_hears_of_the_names_it_asked_for_and_of_no_others(durable: bool) -> None:
+def test_a_subscriber_hears_of_what_it_asked_for_and_of_nothing_else(durable: bool) -> None:
     journal = MemoryJournal(lambda: Micros(1_000))
     heard: list[int] = []
-    subscribe = journal.subscribe if durable else journal.subscribe_placed
-    undo = subscribe(lambda: heard.append(int(journal.placed)), frozenset({"market.trigger_fired"}))
+
+    def nudge() -> None:
+        heard.append(int(journal.placed))
+
+    if durable:
+        undo = journal.subscribe(nudge, frozenset({"market.trigger_fired"}))
+    else:
+        undo = journal.subscribe_placed(nudge, "orders")
+        journal.subscribe_placed(pytest.fail, "broker")
     journal.place("run", [alert()], by="run")
     journal.place("market", [FIRED], by="market")
     journal.place("run", [alert(), FIRED], by="run")
@@ -154,9 +161,7 @@ def test_a_subscriber_hears_of_the_names_it_asked_for_and_of_no_others(durable: 
     assert heard == [2, 4]
 
 
-def test_one_who_waits_for_a_placed_event_hears_of_it_while_the_disk_is_busy(
-    journal: SqliteJournal, disk: Disk
-) -> None:
+def test_who_answers_an_event_hears_of_it_while_the_disk_is_busy(journal: SqliteJournal, disk: Disk) -> None:
     disk.free.clear()
     early: list[Seq] = []
     late: list[Seq] = []
@@ -166,9 +171,9 @@ def test_one_who_waits_for_a_placed_event_hears_of_it_while_the_disk_is_busy(
         late.append(journal.head)
         told.set()
 
-    journal.subscribe_placed(lambda: early.append(journal.placed))
+    journal.subscribe_placed(lambda: early.append(journal.placed), "orders")
     journal.subscribe(durable)
-    journal.place("run", [alert()], by="run")
+    journal.place("market", [FIRED], by="market")
     assert (early, late) == ([1], [])
     disk.free.set()
     assert told.wait(20)

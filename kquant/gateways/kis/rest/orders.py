@@ -70,6 +70,7 @@ class OrderGateway(FollowingGateway):
 
     stream = "broker"
     by = "order gateway"
+    names = frozenset({name_of(OrderIntended), name_of(OrderBound), name_of(CancelWanted)})
     early = frozenset({name_of(OrderIntended), name_of(OrderBound)})
     """An intent, since the mark that its send began is waited for before the POST and never durable without it; and what
     an intent that replaces an order must find known."""
