@@ -212,8 +212,11 @@ class Checker:
             life for life in self.lives.values()
             if life.is_live and (life.intent.code, life.intent.side) == (event.code, event.side)
         ]  # fmt: skip
-        replaced = getattr(event, "replaces", None)
-        others = [life for life in same if life.intent.intent != replaced]
+        chain, replaced = set(), event.replaces
+        while replaced is not None:
+            chain.add(replaced)
+            replaced = self.lives[replaced].intent.replaces
+        others = [life for life in same if life.intent.intent not in chain]
         self.ask(not others, "O3", f"{event.side} {event.code}: another order of it lives or may live")
         self.ask(event.qty > 0, "O10", f"{event.qty} shares")
         self._traced(world, fact, event)
