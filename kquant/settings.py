@@ -441,6 +441,59 @@ class LlmSettings(Table, frozen=True, kw_only=True):
     retired: tuple[LlmRetirement, ...] = ()
 
 
+class ResearchServiceSettings(Table, frozen=True, kw_only=True):
+    """A source of research and what it allows. gap_ms: least time between the beginnings of two requests."""
+
+    base_url: str
+    gap_ms: Annotated[int, Meta(ge=0, le=60_000)]
+    day_requests: Annotated[int, Meta(ge=0, le=1_000_000)]
+    timeout_seconds: Seconds = 30
+    id_env: str = ""
+    secret_env: str = ""
+    """The environment variables that hold the user's id and secret (a key, a password); "" for what it does not ask for."""
+
+
+ResearchSource = Literal["krx", "kis", "dart", "naver"]
+"""pykrx with the user's KRX login, KIS's own figures, DART, Naver news."""
+
+
+class ResearchSettings(Table, frozen=True, kw_only=True):
+    """Where the day's research table comes from (`docs/research.md`). A source without its keys is left out and named.
+
+    Of each part the first source that gives something is taken, the next for what is missing; news are of all of them.
+    """
+
+    prices: tuple[ResearchSource, ...] = ("krx", "kis")
+    flows: tuple[ResearchSource, ...] = ("krx", "kis")
+    valuation: tuple[ResearchSource, ...] = ("krx",)
+    """Without it PER and PBR are reckoned from the statements and the price."""
+    financials: tuple[ResearchSource, ...] = ("dart", "kis")
+    news: tuple[ResearchSource, ...] = ("naver", "dart", "kis")
+    history_sessions: Annotated[int, Meta(ge=20, le=1_000)] = 250
+    """Sessions of prices kept and asked for; 240 of them make a year for the 52-week high."""
+    flow_sessions: Annotated[int, Meta(ge=5, le=30)] = 20
+    news_days: Annotated[int, Meta(ge=1, le=14)] = 3
+    time_share_percent: Annotated[int, Meta(ge=1, le=90)] = 33
+    """Of the time left to the analysis's deadline, how much gathering may take; the rest is for the scoring."""
+    krx: ResearchServiceSettings = ResearchServiceSettings(
+        base_url="https://data.krx.co.kr", gap_ms=1_000, day_requests=2_000, id_env="KRX_ID", secret_env="KRX_PW"  # noqa: S106
+    )
+    dart: ResearchServiceSettings = ResearchServiceSettings(
+        base_url="https://opendart.fss.or.kr/api", gap_ms=200, day_requests=10_000, secret_env="DART_API_KEY"  # noqa: S106
+    )
+    naver_host: Literal["hub", "legacy"] = "hub"
+    """Which of Naver's two services the keys are of: NAVER API HUB, or the Developers Center that ends on 2027-06-30."""
+    naver: ResearchServiceSettings = ResearchServiceSettings(
+        base_url="",
+        gap_ms=120,
+        day_requests=25_000,
+        timeout_seconds=10,
+        id_env="NAVER_CLIENT_ID",
+        secret_env="NAVER_CLIENT_SECRET",  # noqa: S106
+    )
+    """base_url: "" is the service's own address."""
+
+
 class Settings(Table, frozen=True, kw_only=True):
     """All settings of a run."""
 
@@ -459,6 +512,7 @@ class Settings(Table, frozen=True, kw_only=True):
     krx: KrxTables
     feed: FeedSettings = FeedSettings()
     llm: LlmSettings = LlmSettings()
+    research: ResearchSettings = ResearchSettings()
 
 
 __all__ = [name for name in dir() if not name.startswith("_") and name[0].isupper()] + ["BasisPoints", "Krw", "Score"]
