@@ -86,8 +86,8 @@ def test_every_sequence_of_steps_keeps_every_invariant(name: str, capsys: pytest
 
 def test_every_invariant_is_asked_of_something() -> None:
     asked: set[str] = set()
-    for scope, _ in SCOPES.values():
-        asked |= explore(scope, 3).spoken
+    for name in ("a buy and a sell", "a replacement"):
+        asked |= explore(SCOPES[name][0], 3).spoken
     assert asked >= WANTED
 
 
@@ -142,7 +142,7 @@ def test_a_client_that_believes_a_cancel_is_caught(monkeypatch: pytest.MonkeyPat
     _fires(Scope(start=world.fork, signals=0), 4, "O[45]")
 
 
-def test_a_client_that_adds_what_a_listing_says_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_reckons_a_fee_one_won_too_high_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     from kquant.domain.portfolio import booking
 
     whole = booking.commission

@@ -172,9 +172,9 @@ def cancelling() -> World:
 
 def test_d08_a_cancel_races_fills_in_every_order_of_events_and_ends_as_the_broker_has_it() -> None:
     scope = Scope(start=cancelling, signals=0, fires=0, crashes=0, stales=1, rests=20)
-    found = explore(scope, 5)
-    assert found.states > 300
-    assert found.kinds["fill"] > 100
+    found = explore(scope, 4)
+    assert found.states > 100
+    assert found.kinds["fill"] > 30
 
 
 def test_d09_a_cancel_refused_because_it_filled_leaves_the_order_tracked() -> None:
