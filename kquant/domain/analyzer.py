@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from kquant.domain.filters import Candidate, dropped_by
 from kquant.domain.owner import BrokenLog, Owner
-from kquant.domain.rubrics import analysis_score
+from kquant.domain.rubrics import ANALYSIS_MAXIMA, analysis_score
 from kquant.events.analyzer import (
     AnalysisScore,
     AnalysisSkipped,
@@ -195,7 +195,9 @@ def _judge(own: Analyzer, seen: Seen, answer: BatchScored, settings: Settings) -
     least = settings.analyzer.min_coverage
     rows = {row.code: row.parts for row in reversed(answer.rows)}
     scores = tuple(
-        analysis_score(code, rows[code], least) if code in rows else AnalysisScore(code=code, total=None, points=0)
+        analysis_score(code, rows[code], least)
+        if code in rows
+        else AnalysisScore(code=code, total=None, points=0, missing=tuple(ANALYSIS_MAXIMA))
         for code in own.batches[answer.batch].codes
     )
     return _judged(own, seen, BatchJudged(batch=answer.batch, scores=scores), settings)
@@ -232,7 +234,14 @@ def _choose(own: Analyzer, seen: Seen, settings: Settings) -> PicksChosen:
         # At its base price no stock is near its limit, so the day's own tests (turnover, limit) cannot drop it here.
         dropped = dropped_by(candidate, settings.filters, settings.krx.ticks)
         if dropped is None:
-            pick = Pick(rank=len(picks) + 1, code=stock.code, name=stock.name, score=Score(total), points=score.points)
+            pick = Pick(
+                rank=len(picks) + 1,
+                code=stock.code,
+                name=stock.name,
+                score=Score(total),
+                points=score.points,
+                missing=score.missing,
+            )
             picks.append(pick)
         else:
             left.append(Left(code=stock.code, name=stock.name, filter=dropped))

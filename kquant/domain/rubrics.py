@@ -42,14 +42,17 @@ def analysis_score(code: Symbol, parts: AnalysisParts, min_coverage: int) -> Ana
     A part that is None or outside its range is left out, of the sum and of what the sum is measured against.
     """
     had = points = 0
+    missing: list[str] = []
     for name, most in ANALYSIS_MAXIMA.items():
         value: int | None = getattr(parts, name)
         if value is not None and 0 <= value <= most:
             had += value
             points += most
-    if points == 0 or points < min_coverage:
-        return AnalysisScore(code=code, total=None, points=points)
-    return AnalysisScore(code=code, total=Score(divide_half_up(had * 100, points)), points=points)
+        else:
+            missing.append(name)
+    enough = points > 0 and points >= min_coverage
+    total = Score(divide_half_up(had * 100, points)) if enough else None
+    return AnalysisScore(code=code, total=total, points=points, missing=tuple(missing))
 
 
 def blend(parts: tuple[tuple[int | None, int], ...]) -> Blend:

@@ -66,12 +66,32 @@ class Coverage(Struct, frozen=True, kw_only=True):
     stocks: int
 
 
+class SourceUsed(Struct, frozen=True, kw_only=True):
+    """Where a part of the table is from. part: "listing", "prices", "flows", "valuation", "financials" or "news".
+
+    stocks: how many have that part from there.   known_until: when the latest of it was public.
+    """
+
+    part: str
+    origin: str
+    stocks: int
+    known_until: Micros
+
+
 class ResearchAnswered(Event, frozen=True, kw_only=True, tag="research.answered"):
-    """The research table is an attachment. stocks: rows in it."""
+    """The research table is an attachment. stocks: rows in it.
+
+    figures: how many stocks have each figure beneath the parts.   notes: what could not be had, and why.
+    known_until: when the latest thing in it was public; None for a table that does not say.
+    """
 
     table: str
     stocks: int
     coverage: tuple[Coverage, ...]
+    figures: tuple[Coverage, ...] = ()
+    sources: tuple[SourceUsed, ...] = ()
+    notes: tuple[str, ...] = ()
+    known_until: Micros | None = None
 
 
 class BatchWanted(Event, frozen=True, kw_only=True, tag="analyzer.batch_wanted"):
@@ -138,11 +158,15 @@ class BatchFailed(Event, frozen=True, kw_only=True, tag="analysis.failed"):
 
 
 class AnalysisScore(Struct, frozen=True, kw_only=True, gc=False):
-    """A stock's total 0-100, scaled from the parts it has. points: how many of 100 those parts could give."""
+    """A stock's total 0-100, scaled from the parts it has. points: how many of 100 those parts could give.
+
+    missing: the parts it lacks.
+    """
 
     code: Symbol
     total: Score | None
     points: int
+    missing: tuple[str, ...] = ()
 
 
 class BatchJudged(Event, frozen=True, kw_only=True, tag="analyzer.judged"):
@@ -153,13 +177,14 @@ class BatchJudged(Event, frozen=True, kw_only=True, tag="analyzer.judged"):
 
 
 class Pick(Struct, frozen=True, kw_only=True, gc=False):
-    """One of the daily picks. rank: from 1."""
+    """One of the daily picks. rank: from 1.   points, missing: as in its score."""
 
     rank: int
     code: Symbol
     name: str
     score: Score
     points: int
+    missing: tuple[str, ...] = ()
 
 
 class PicksChosen(Event, frozen=True, kw_only=True, tag="analyzer.picked"):

@@ -237,7 +237,8 @@ def _analyzer(event: Event, _names: Mapping[Symbol, str]) -> str | None:
             return f"gather what was known before {event.day}"
         case analyzer.ResearchAnswered():
             cover = ", ".join(f"{c.part} {c.stocks:,}" for c in event.coverage)
-            return f"research table of {event.stocks:,} stocks: {cover}"
+            lacks = f"; {'; '.join(event.notes)}" if event.notes else ""
+            return f"research table of {event.stocks:,} stocks: {cover}{lacks}"
         case analyzer.BatchWanted():
             return f"score batch {event.batch} of {len(event.codes)} stocks, attempt {event.attempt}"
         case analyzer.BatchScored():
@@ -251,7 +252,9 @@ def _analyzer(event: Event, _names: Mapping[Symbol, str]) -> str | None:
             return f"batch {event.batch} judged: {known} of {len(event.scores)} stocks have a score"
         case analyzer.PicksChosen():
             best = ", ".join(f"{named(p.code, {p.code: p.name})} {p.score}" for p in event.picks[:3])
-            return f"{len(event.picks)} picks of {event.analysed:,} stocks, {event.subscribed} subscribed; best {best or 'none'}"
+            partly = sum(bool(pick.missing) for pick in event.picks)
+            scaled = f"; {partly} scaled from the parts they have" if partly else ""
+            return f"{len(event.picks)} picks of {event.analysed:,} stocks, {event.subscribed} subscribed; best {best or 'none'}{scaled}"
         case analyzer.AnalysisSkipped():
             return f"no analysis today: {event.reason}"
         case _:

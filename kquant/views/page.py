@@ -21,7 +21,7 @@ from kquant.views.names import Names, names_of
 from kquant.views.orders import OrdersView, orders_view
 from kquant.views.page_style import STYLE
 from kquant.views.portfolio import PortfolioView, equity, portfolio_view
-from kquant.views.scores import picks_view, scores_view
+from kquant.views.scores import lacking, picks_view, scores_view
 from kquant.views.slots import occupancy
 from kquant.views.summary import DaySummary, day_summary
 from kquant.views.words import arrow, counted, named, percent, rate_bp, signed_won, won
@@ -237,6 +237,7 @@ def _scores(facts: Sequence[Recorded]) -> str:
             _stock(p.code, {p.code: p.name}),
             _bar(p.score),
             f"{p.points}/100",
+            escape(", ".join(p.missing)),
             "slot" if p.subscribed else "",
         ]
         for p in picks.picks
@@ -257,7 +258,12 @@ def _scores(facts: Sequence[Recorded]) -> str:
         for f in scores.finals
     ]
     parts = [
-        _folded(f"{len(chosen)} daily picks", _table((">rank", "stock", "score", ">known", ""), chosen), opened=False),
+        _folded(
+            f"{len(chosen)} daily picks",
+            _table((">rank", "stock", "score", ">known", "missing", ""), chosen)
+            + "".join(f"<p class=note>{escape(line)}</p>" for line in lacking(picks.research)),
+            opened=False,
+        ),
         _folded(
             f"{len(scans)} stocks scored in scans",
             _table(("stock", "best", ">last", ">scans", ">qualified", "persistence+volume+momentum+risk"), scans),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from kquant.events.base import Recorded
 from kquant.events.slots import SlotEvicted
@@ -13,7 +14,7 @@ from kquant.views.names import Names, names_of
 from kquant.views.orders import OrderLine, orders_view
 from kquant.views.page import html_report
 from kquant.views.portfolio import PortfolioView, portfolio_view
-from kquant.views.scores import picks_view, scores_view
+from kquant.views.scores import lacking, picks_view, scores_view
 from kquant.views.summary import DaySummary, day_summary
 from kquant.views.words import columns, named, percent, rate_bp, signed_won, width, won
 
@@ -171,9 +172,13 @@ def _scores(facts: Sequence[Recorded]) -> list[str]:
     picks, scores = picks_view(facts), scores_view(facts)
     out: list[str] = []
     if picks.picks:
-        rows = [[str(p.rank), f"{p.name}({p.code})", str(p.score), f"{p.points}/100"] for p in picks.picks[:10]]
+        rows = [
+            [str(p.rank), f"{p.name}({p.code})", str(p.score), f"{p.points}/100", ", ".join(p.missing)]
+            for p in picks.picks[:10]
+        ]
         out += [*_heading(f"Daily picks, first {len(rows)} of {len(picks.picks)}")]
-        out += columns(["rank", "stock", "score", "known"], rows, right=(0, 2, 3))
+        out += columns(["rank", "stock", "score", "known", "missing (scaled)"], rows, right=(0, 2, 3))
+        out += [part for line in lacking(picks.research) for part in wrap(line, WIDTH, subsequent_indent="  ")]
     if scores.scans:
         rows = [
             [f"{s.name}({s.code})", score(s.best), score(s.last), str(s.scans), str(s.qualified)]

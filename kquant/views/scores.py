@@ -14,7 +14,7 @@ from kquant.views.names import names_of
 
 
 class PickLine(Struct, frozen=True, kw_only=True):
-    """One daily pick. subscribed: whether it claims a slot."""
+    """One daily pick. subscribed: whether it claims a slot.   missing: parts of the rubric that nothing was known for."""
 
     rank: int
     code: Symbol
@@ -22,15 +22,17 @@ class PickLine(Struct, frozen=True, kw_only=True):
     score: Score
     points: int
     subscribed: bool
+    missing: tuple[str, ...] = ()
 
 
 class PicksView(Struct, frozen=True, kw_only=True):
-    """The last picks of the day, best first; at None: none were made."""
+    """The last picks of the day, best first; at None: none were made. research: what they rest on, None unknown."""
 
     at: Micros | None
     picks: tuple[PickLine, ...]
     analysed: int
     unscored: int
+    research: analyzer.ResearchAnswered | None = None
 
 
 class ScanLine(Struct, frozen=True, kw_only=True):
@@ -70,8 +72,11 @@ class ScoresView(Struct, frozen=True, kw_only=True):
 def picks_view(facts: Iterable[Recorded]) -> PicksView:
     """Return the daily picks after *facts*."""
     found = PicksView(at=None, picks=(), analysed=0, unscored=0)
+    research: analyzer.ResearchAnswered | None = None
     for fact in facts:
         event = fact.event
+        if isinstance(event, analyzer.ResearchAnswered):
+            research = event
         if isinstance(event, analyzer.PicksChosen):
             lines = tuple(
                 PickLine(
@@ -81,11 +86,23 @@ def picks_view(facts: Iterable[Recorded]) -> PicksView:
                     score=pick.score,
                     points=pick.points,
                     subscribed=place < event.subscribed,
+                    missing=pick.missing,
                 )
                 for place, pick in enumerate(event.picks)
             )
-            found = PicksView(at=fact.at, picks=lines, analysed=event.analysed, unscored=event.unscored)
+            found = PicksView(
+                at=fact.at, picks=lines, analysed=event.analysed, unscored=event.unscored, research=research
+            )
     return found
+
+
+def lacking(research: analyzer.ResearchAnswered | None) -> list[str]:
+    """Return how much of the market each part and figure was known for, and what its sources said."""
+    if research is None:
+        return []
+    stocks = max(1, research.stocks)
+    known = [f"{each.part} {each.stocks * 100 // stocks} %" for each in (*research.coverage, *research.figures)]
+    return [f"known of {research.stocks:,} stocks: {', '.join(known) or 'not said'}", *research.notes]
 
 
 class _Scan(Struct):

@@ -119,6 +119,8 @@ class _Teller:
                 for row in scores:
                     if row.code == code:
                         of = f"{score(row.total)} from {row.points} of 100 points of the rubric"
+                        if row.missing:
+                            of += f", scaled: no {', no '.join(row.missing)}"
                         return "Analysis", f"analysed in batch {event.batch}: {of}", ""
             case analyzer.BatchScored(rows=rows):
                 for part in rows:

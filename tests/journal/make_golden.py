@@ -46,7 +46,7 @@ TEXTS = {
     "profile": "demo", "prompt": HASH, "published": "20261120092959", "reason": "no answer in time",
     "reasons": "거래대금 1,200억, 3회 연속 순위", "rule": "priority", "source": HASH, "status": "55", "stock_status": "55", "table": HASH, "text": "005930: 확인 필요",
     "time": "093001", "title": "삼성전자, 4분기 실적 발표", "venue": "1", "what": "portfolio.balance_wanted", "who": "operator",
-    "why": "not renewed", "fallback": "", "finish": "stop", "prompt_version": "scan-1", "provider": "gemini", "titles": "삼성전자, 4분기 실적 발표",
+    "why": "not renewed", "fallback": "", "finish": "stop", "notes": "krx: no login", "origin": "dart", "prompt_version": "scan-1", "provider": "gemini", "titles": "삼성전자, 4분기 실적 발표",
 }  # fmt: skip
 
 NUMBERS = {
@@ -57,7 +57,7 @@ NUMBERS = {
     "cycles_seen": 3, "day_high": 71_900, "decision": 21, "due": NINE, "epoch": 2, "every_seconds": 5,
     "failed_batches": 1, "fee_krw": 98, "filled_amount": 713_000, "filled_amount_krw": 713_000, "filled_qty": 10,
     "financials": 24, "flows": 18, "gainer_rank": 7, "high": 71_900, "intent": 17, "last": 71_300, "last_age_ms": 120,
-    "latency_ms": 850, "leaves_qty": 5, "limit": 30, "line": 1, "listing": 40, "low": 70_100, "lower": 49_000, "minutes_open": 25, "momentum": 22,
+    "known_until": BEGIN, "latency_ms": 850, "leaves_qty": 5, "limit": 30, "line": 1, "listing": 40, "low": 70_100, "lower": 49_000, "minutes_open": 25, "momentum": 22,
     "news": 12, "open": 70_200, "order_qty": 15, "ours": 10, "persistence": 30, "pick": 84, "place": 9, "points": 100,
     "portfolio": 19, "prev_volume": 12_345_678, "orderable_krw": 98_000_000, "price": 71_300, "program": 55, "program_age_ms": 2_400,
     "program_net": -224_036, "qty": 10, "quote": 44, "quote_age_ms": 80, "rank": 1, "realised_krw": -4_500, "rejected_qty": 0, "replaces": 16, "request": 3,
