@@ -54,15 +54,12 @@ class FollowingGateway(ABC):
     """Reads facts in order on one loop; `take` may start tasks, each counted until it ends.
 
     names: stored names of the facts that `take` knows, None for all.
-    early: stored names of requests that are taken once they have their place, and not only when they are durable. Only
-    for one whose first act is to append a mark of its own and to wait until that is durable: the request is, then, too.
     changed: called when it may have become idle.   on_fatal: called when it cannot go on.
     """
 
     stream: str
     by: str
     names: frozenset[str] | None = None
-    early: frozenset[str] = frozenset()
 
     def __init__(
         self, journal: Journal, clock: Clock, *, changed: Callable[[], None], on_fatal: Callable[[str], None]
@@ -71,7 +68,7 @@ class FollowingGateway(ABC):
         self._clock = clock
         self._changed = changed
         self._on_fatal = on_fatal
-        self._cursor = self._early_cursor = Seq(0)
+        self._cursor = Seq(0)
         self._nudged = False
         self._ahead = Ahead(journal, None)
         self._tasks: set[asyncio.Task[object]] = set()
@@ -98,12 +95,10 @@ class FollowingGateway(ABC):
 
         self._ahead = Ahead(self._journal, self.names)
         self._undo.append(self._journal.subscribe(nudged, self.names))
-        if self.early:
-            self._undo.append(self._journal.subscribe_placed(nudged, self.stream))
         facts: list[Recorded] = []
         while page := self._journal.read(self._cursor, 100_000):
             facts.extend(page)
-            self._cursor = self._early_cursor = page[-1].seq
+            self._cursor = page[-1].seq
         self.fold(facts)
         self._changed()
 
@@ -155,15 +150,9 @@ class FollowingGateway(ABC):
         if self._closing:
             return
         try:
-            while self.early and (facts := self._journal.read_placed(self._early_cursor)):
-                for fact in facts:
-                    if fact.name in self.early:
-                        self.take(fact)
-                self._early_cursor = facts[-1].seq
             while facts := self._journal.read(self._cursor):
                 for fact in facts:
-                    if fact.name not in self.early:
-                        self.take(fact)
+                    self.take(fact)
                 self._cursor = facts[-1].seq
         except Exception as error:  # noqa: BLE001  the loop would only log it, and the gateway would stand still
             self._on_fatal(f"{self.by}: {error!r}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Condition, Thread, current_thread
-from time import monotonic
+from time import monotonic, sleep
 
 from kquant.events.base import Event, Recorded
 from kquant.journal.dayfile import create_or_load
@@ -21,6 +21,9 @@ GROUP = 512
 
 PATIENCE_SECONDS = 0.001
 """How long a commit waits for the answer to an event that awaits one (`Event.ANSWERED_BY`): two commits cost more."""
+
+HEAD_START_SECONDS = 0.0005
+"""What waits for such a commit acts before the others are woken: they would compete with it for the interpreter."""
 
 OnFailure = Callable[[JournalError], None]
 
@@ -206,6 +209,8 @@ class SqliteJournal:
             if placed.future is not None:
                 placed.future.set_result(placed.records)
         if rows:
+            if any(placed.answered_by for placed in group):
+                sleep(HEAD_START_SECONDS)
             self._nudges.call({record.name for placed in group for record in placed.records})
 
     def _fail(self, cause: Exception, group: list[Placed]) -> JournalError:

@@ -359,3 +359,42 @@ async def test_a_cancel_in_the_after_market_is_of_an_order_of_the_after_market(c
     desk.want_cancel(valid_until=now + 5, kind=kind)
     await desk.settle()
     assert desk.calls.sent == [("cancel", "117057", "06010", kind, after)]
+
+
+async def test_an_intent_that_nobody_was_told_of_at_its_place_is_sent_once_it_is_durable():
+    desk = Desk()
+    await desk.gateway.start()
+    desk.gateway._undo.pop()()
+    seq = desk.intend()
+    await desk.settle()
+    assert [(fact.name, fact.caused_by, fact.index) for fact in desk.outcomes()] == [
+        ("order.send_started", seq, 0), ("order.accepted", seq, 1),
+    ]  # fmt: skip
+    assert desk.calls.posts == 1
+
+
+async def test_a_halt_between_a_mark_and_its_commit_stops_the_order_at_once(tmp_path, monkeypatch):
+    free, reached = threading.Event(), threading.Event()
+    insert = JournalRecorder.insert_rows
+
+    def insert_rows(recorder, rows):
+        reached.set()
+        assert free.wait(20)
+        insert(recorder, rows)
+
+    desk = Desk()
+    desk.journal = desk.gateway._journal = desk.calls.journal = open_day(tmp_path, desk.clock.now)
+    await desk.gateway.start()
+    monkeypatch.setattr(JournalRecorder, "insert_rows", insert_rows)
+    desk.journal.place("orders", [intended()], by="orders")
+    assert await asyncio.to_thread(reached.wait, 20)
+    desk.gateway._gate.halted = True
+    free.set()
+    while len(desk.outcomes()) < 2:  # noqa: ASYNC110  the loop needs its turns, not time
+        await asyncio.sleep(0)
+    assert [(name_of(fact.event), fact.index) for fact in desk.outcomes()] == [
+        ("order.send_started", 0), ("order.blocked", 1),
+    ]  # fmt: skip
+    assert desk.calls.posts == 0
+    await desk.gateway.close()
+    desk.journal.close()

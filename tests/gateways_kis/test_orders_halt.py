@@ -37,8 +37,13 @@ class StuckJournal(MemoryJournal):
         kept, write = self._kept, super().append
         if stream == "orders" or kept is None:
             return write(stream, *arguments, **named)
-        later: Future[tuple[Recorded, ...]] = Future()
-        kept.append(lambda: later.set_result(write(stream, *arguments, **named).result()))
+        placed, later = write(stream, *arguments, **named), Future[tuple[Recorded, ...]]()
+
+        def answer() -> None:
+            error = placed.exception()
+            later.set_result(placed.result()) if error is None else later.set_exception(error)
+
+        kept.append(answer)
         self.reached.set()
         return later
 

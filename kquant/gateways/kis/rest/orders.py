@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from threading import Lock
 from typing import Protocol
 
 from kquant.events.base import Event, Recorded, name_of
@@ -29,7 +30,7 @@ from kquant.gateways.follow import FollowingGateway
 from kquant.gateways.kis.rest.calls import KisCalls
 from kquant.gateways.kis.rest.client import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable, text_field
 from kquant.hours import REGULAR, order_session
-from kquant.journal.port import Journal
+from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.krx import SessionHours
 from kquant.settings import Follow
 from kquant.values import IntentId, Micros, OrderKind, Seq
@@ -71,9 +72,6 @@ class OrderGateway(FollowingGateway):
     stream = "broker"
     by = "order gateway"
     names = frozenset({name_of(OrderIntended), name_of(OrderBound), name_of(CancelWanted)})
-    early = frozenset({name_of(OrderIntended), name_of(OrderBound)})
-    """An intent, since the mark that its send began is waited for before the POST and never durable without it; and what
-    an intent that replaces an order must find known."""
 
     def __init__(
         self,
@@ -98,6 +96,48 @@ class OrderGateway(FollowingGateway):
         self._timeout_seconds = timeout_seconds
         self._numbers: dict[IntentId, tuple[str, str]] = {}
         """Order number and branch by intent, as `orders` bound them: a replacement names the order it changes."""
+        self._loop: asyncio.AbstractEventLoop
+        self._marking = Lock()
+        self._marked = Seq(0)
+
+    async def start(self) -> None:
+        """Fold the log and follow it; from now on an intent is marked as soon as it has its place."""
+        await super().start()
+        self._loop = asyncio.get_running_loop()
+        self._marked = self._cursor
+        self._undo.append(self._journal.subscribe_placed(self._mark_placed, self.stream))
+
+    def _mark_placed(self) -> None:
+        """Append the marks of intents that got their place just now, in the thread that placed them.
+
+        So the intent and its mark are in one commit. Neither the order of things nor what is sent hangs on it: an intent
+        passed over here is taken once it is durable, and one that was marked is refused a second mark.
+        """
+        with self._marking:
+            while not self._closing and (facts := self._journal.read_placed(self._marked)):
+                for fact in facts:
+                    self._marked = fact.seq
+                    match fact.event:
+                        case OrderIntended():
+                            self._mark(fact.seq, fact.event)
+                        case OrderBound():
+                            self._bound(fact.event)
+                        case _:
+                            pass
+
+    def _mark(self, seq: Seq, intent: OrderIntended) -> None:
+        mark = self._begin(intent)
+        future = self._journal.append(self.stream, [mark], by=self.by, caused_by=seq)
+        future.add_done_callback(
+            lambda done: self._loop.call_soon_threadsafe(self._on_mark, seq, intent, mark, done.exception())
+        )
+
+    def _on_mark(self, seq: Seq, intent: OrderIntended, mark: Event, error: BaseException | None) -> None:
+        """Send, now that intent and mark are durable."""
+        if error is not None and not isinstance(error, AlreadyAnswered):
+            self._on_fatal(f"{self.by}: {error!r}")
+        elif error is None and isinstance(mark, OrderSendStarted) and not self._closing:
+            self.spawn(self._conclude(seq, intent))
 
     def fold(self, facts: list[Recorded]) -> None:
         """End what the last process left open: never sent is expired, send begun is unknown. Nothing is sent again."""
@@ -150,13 +190,19 @@ class OrderGateway(FollowingGateway):
         self._numbers[event.intent] = (event.order_no, event.branch)
 
     async def _place(self, seq: Seq, intent: OrderIntended) -> None:
-        stopped = self._last_gate(intent)
-        if stopped is not None:
-            await self.append(stopped, seq)
-            return
-        if not await self.append(OrderSendStarted(intent=intent.intent), seq):
+        mark = self._begin(intent)
+        if not await self.append(mark, seq):
             return  # somebody began this send or ended this intent already: a second POST must never leave
-        await self.append(await self._post(intent), seq, 1)
+        if isinstance(mark, OrderSendStarted):
+            await self._conclude(seq, intent)
+
+    def _begin(self, intent: OrderIntended) -> Event:
+        """Return the mark that its send began, or what ends it at the gate. From any thread."""
+        return self._last_gate(intent) or OrderSendStarted(intent=intent.intent)
+
+    async def _conclude(self, seq: Seq, intent: OrderIntended) -> None:
+        # Between mark and disk a person may have halted: who is stopped waits for no turn.
+        await self.append(self._last_gate(intent) or await self._post(intent), seq, 1)
 
     def _last_gate(self, intent: OrderIntended) -> Event | None:
         now = self._clock.now()
