@@ -34,7 +34,7 @@ from kquant.cli.shell import (
     settings_for,
 )
 from kquant.gateways.kis.rest.environment import check_belonging, service_of
-from kquant.gateways.lastgate import Arming, limits_digest, withdraw
+from kquant.gateways.lastgate import Arming, ArmingError, limits_digest, withdraw
 from kquant.gateways.operator import NoInstance
 from kquant.settings import BrokerSettings, Settings
 from kquant.values import SECOND_US, KquantError, Micros, to_kst
@@ -90,8 +90,16 @@ def disarm(
     Working buys are cancelled. For every account of the data folder, unless one is named.
     """
     folders = account_folders(data_folder(data, config), account)
-    had = [folder for folder in folders if withdraw(folder)]
+    had, stuck = [], []
+    for folder in folders:
+        try:
+            if withdraw(folder):
+                had.append(folder)
+        except ArmingError as error:
+            stuck.append(str(error))
     told = [folder for folder in folders if is_running(folder) and _told(folder, reason)]
+    if stuck:  # the running instance was told all the same: it needs no file to stop
+        raise ArmingError("; ".join(stuck))
     if json:
         print_json({"armed": False, "recorded": bool(told)})
     elif not had:
@@ -116,9 +124,14 @@ def real_keys(settings: Settings) -> Keys:
 
 def check_offset(broker: BrokerSettings) -> None:
     """Refuse a clock that is set off at a service that keeps the real time. Raises NotArmed."""
-    urls = (broker.rest_url, broker.ws_url, broker.data_rest_url, broker.data_ws_url)
-    if broker.clock_offset_seconds and any(service_of(url) != "loopback" for url in urls):
-        raise NotArmed("broker.clock_offset_seconds is for a look-alike on this machine: KIS keeps the real time")
+    keys = ["rest_url", "ws_url"]
+    if broker.exchange == "paper":  # a real account is asked for everything itself
+        keys += ["data_rest_url", "data_ws_url"]
+    real = [f"broker.{key} is {url}" for key in keys if service_of(url := getattr(broker, key)) != "loopback"]
+    if broker.clock_offset_seconds and real:
+        raise NotArmed(
+            f"broker.clock_offset_seconds is for a look-alike on this machine, and {real[0]}: KIS keeps the real time"
+        )
 
 
 def today_of(broker: BrokerSettings) -> date:
@@ -148,8 +161,9 @@ def _typed(console: Console, settings: Settings, keys: Keys, today: date, state:
         raise NotArmed("a person arms, at a terminal: nobody is there to type, and no option stands in for it")
     console.print(real_money(settings, masked(keys.account), today.isoformat(), state or "armed already"))
     console.print(
-        "계좌번호 앞 8자리 중 마지막 두 숫자와 오늘 날짜를 입력하십시오.  To let real orders leave today, type the last two of\n"
-        "the account's first eight digits, then today's date: NN YYYYMMDD",
+        "오늘 실제 주문을 허용하려면 계좌번호 앞 8자리의 마지막 두 숫자와 오늘 날짜를 입력하십시오.\n"
+        "To let real orders leave today, type the last two of the account's\n"
+        "first eight digits, then today's date: NN YYYYMMDD",
         highlight=False,
     )
     try:

@@ -105,12 +105,14 @@ def _accounts(data: Path) -> list[Path]:
 
 
 def account_folders(data: Path, account: str | None) -> list[Path]:
-    """Return the folders of the accounts that have any, or of the one named, which may be new.
+    """Return the folders of the accounts that have any, or of the one named, which may be new. Raises DayError.
 
     Where there is none yet it is the embedded exchange's: it can be halted before its first day.
     """
     if account is not None:
-        return [data / account_name(account)]
+        if ACCOUNT_NAME.match(account) is None:
+            raise DayError(f"--account {account} is no account: write it as 12345678-01")
+        return [data / account]
     found = [folder for folder in _accounts(data) if ACCOUNT_NAME.match(folder.name)]
     return found or [data / Credentials().account]
 

@@ -66,6 +66,7 @@ BRIEF = frozenset(
         "exits.stop_loss_bp",
         "exits.take_profit_bp",
         "exits.trailing_bp",
+        "exits.hold_minutes",
         "exits.flat_at_close",
     }
 )

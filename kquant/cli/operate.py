@@ -19,7 +19,7 @@ from kquant.cli.limits import armed_words
 from kquant.cli.shell import Account, ConfigFile, Data, Json, app, data_folder, print_json
 from kquant.events.base import Recorded
 from kquant.events.orders import ExitPostponed, OrderFinished, OrderIntended
-from kquant.gateways.lastgate import HaltFlag
+from kquant.gateways.lastgate import HALT_FILE, HaltFlag
 from kquant.gateways.operator import INSTANCE, NoInstance, ask, ask_stream, decode_row
 from kquant.values import KquantError, Symbol, kst_clock
 from kquant.views.portfolio import PositionLine, portfolio_view
@@ -47,14 +47,15 @@ def halt(
 
     Every account of the data folder is halted, unless one is named.
     """
-    recorded = None
     folders = account_folders(data_folder(data, config), account)
+    unwritten: dict[Path, str] = {}
     for folder in folders:
         try:
             HaltFlag(folder).write(reason)
         except OSError as error:
-            raise DayError(f"cannot write to {folder}: {error.strerror or error}") from None
+            unwritten[folder] = f"cannot write to {folder}: {error.strerror or error}"
     running = [folder for folder in folders if is_running(folder)]
+    recorded = None
     for folder in running:
         try:
             recorded = int(order(folder, "halt", reason=reason)["seq"])
@@ -62,6 +63,9 @@ def halt(
             raise
         except NoInstance:
             continue  # the file is there, and the last gate looks at it
+        unwritten.pop(folder, None)  # the log has it, which holds over restarts as well
+    if unwritten:
+        raise DayError(f"{'; '.join(unwritten.values())}: NOT halted there")
     what = "the running instance has recorded it"
     if recorded is None:
         what = "the running instance has not recorded it yet, its last gate sees the file"
@@ -82,17 +86,19 @@ def resume(
     """Allow new entries again, for one account. 매수 재개."""
     folder = one_account(data_folder(data, config), account, "resume")
     recorded = _resumed(folder, reason) if is_running(folder) else None
+    text = "resumed; the running instance has recorded it"
     if recorded is None:
+        had = HaltFlag(folder).has_file()
         try:
             HaltFlag(folder).clear()
         except OSError as error:
-            raise DayError(f"cannot write to {folder}: {error.strerror or error}") from None
-    text = (
-        "resumed; the running instance has recorded it"
-        if recorded
-        else "the halt file is removed; no instance is running. A day that has the halt on record stays halted until "
-        "`kquant resume` reaches the run that goes on with it"
-    )
+            raise DayError(
+                f"cannot remove {folder / HALT_FILE}: {error.strerror or error}: remove it by hand"
+            ) from None
+        text = (
+            f"{'the halt file is removed' if had else f'there is no halt file in {folder}'}; no instance is running. "
+            "A day that has the halt on record stays halted until `kquant resume` reaches the run that goes on with it"
+        )
     return _said(text, halted=False, recorded=recorded, json=json)
 
 

@@ -22,10 +22,16 @@ from kquant.values import KquantError, Micros, to_kst
 
 HALT_FILE = "HALT"
 ARMED_FILE = "ARMED"
+REASON_LENGTH = 200
 
 
 class ArmingError(KquantError):
     """The arming cannot be written or taken back."""
+
+
+def plain(text: str) -> str:
+    """Return what a person or a file says as one printable line of bounded length: it goes to screens and the log."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[: 10 * REASON_LENGTH]).split())[:REASON_LENGTH]
 
 
 class HaltFlag:
@@ -58,20 +64,38 @@ class HaltFlag:
         self._memory = halted
 
     def write(self, reason: str) -> None:
-        """Halt by file; needs no running program."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.write_text(reason + "\n", encoding="utf-8")
+        """Halt by file; needs no running program. Raises OSError where no file lies there afterwards.
+
+        Whatever lies there already halts as it is: it may be another user's, a folder or a pipe. So does a file that a
+        full disk leaves empty.
+        """
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            if self._is_file() or not os.path.lexists(self._file):
+                self._file.write_text(plain(reason) + "\n", encoding="utf-8")
+        except OSError:
+            if not os.path.lexists(self._file):
+                raise
 
     def clear(self) -> None:
         """Remove the file."""
         self._file.unlink(missing_ok=True)
 
     def reason(self) -> str:
-        """Return the file's reason, empty without a file or where it cannot be read."""
+        """Return the file's reason in one line, empty without a file or where it cannot be read."""
         try:
-            return self._file.read_text(encoding="utf-8", errors="replace").strip()
+            if not self._is_file():
+                return ""  # opening a pipe would wait for whoever writes to it
+            with self._file.open("rb") as file:
+                return plain(file.read(10 * REASON_LENGTH).decode(errors="replace"))
         except OSError:
             return ""
+
+    def _is_file(self) -> bool:
+        try:
+            return stat.S_ISREG(self._file.lstat().st_mode)
+        except OSError:
+            return False
 
 
 class Armed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ import msgspec
 from kquant.events import codec
 from kquant.events.base import Event, Recorded
 from kquant.events.day import ArmOrdered, DisarmOrdered, FlattenOrdered, HaltOrdered, ResumeOrdered
-from kquant.gateways.lastgate import ArmingError, LastGate
+from kquant.gateways.lastgate import HALT_FILE, ArmingError, LastGate, plain
 from kquant.journal.port import Journal, JournalError
 from kquant.values import KquantError, Seq, Symbol
 
@@ -178,7 +178,7 @@ class OperatorGateway:
             case "status":
                 return self._status()
             case "halt" | "resume" | "flatten" | "arm" | "disarm" as command:
-                return await self._order(command, question, str(question["who"]), str(question["reason"]))
+                return await self._order(command, question, plain(str(question["who"])), plain(str(question["reason"])))
             case "events":
                 await self._stream(Seq(int(question.get("after", 0))), bool(question.get("follow")), writer)
                 return None
@@ -211,11 +211,19 @@ class OperatorGateway:
         return await self._append(who, HaltOrdered(who=who, reason=reason))
 
     async def _resumed(self, who: str, reason: str) -> Seq:
-        """Resume once it is on record, unless somebody has halted again meanwhile."""
+        """Resume once it is on record, unless somebody has halted again meanwhile.
+
+        The file goes first: one that cannot be removed goes on halting, and a log that says otherwise would be wrong.
+        """
         halts = self._halts
+        try:
+            self._halt.clear()
+        except OSError as error:
+            raise OSError(
+                f"{self._account / HALT_FILE} cannot be removed ({error.strerror or error}): remove it by hand"
+            ) from None
         seq = await self._append(who, ResumeOrdered(who=who, reason=reason))
         if self._halts == halts:
-            self._halt.clear()
             self._halt.set(halted=False)
         return seq
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kquant.cli import main
+from kquant.cli import main, operate
 from kquant.cli.days import DayError, account_folders, one_account, take_lock
 from kquant.gateways.lastgate import HaltFlag
 
@@ -29,6 +29,45 @@ def test_halt_without_an_account_halts_all_of_them(tmp_path, capsys):
     assert main(["resume", "--data", str(tmp_path), "--account", PAPER]) == 0
     assert not HaltFlag(tmp_path / PAPER).is_halted()
     assert HaltFlag(tmp_path / DEMO).is_halted()
+
+
+def test_an_account_that_cannot_be_halted_is_named_and_spares_no_other(tmp_path, capsys, monkeypatch):
+    for name in (DEMO, PAPER):
+        (tmp_path / name).mkdir()
+    write = HaltFlag.write
+
+    def refuse(flag, reason):
+        if flag._file.parent.name == DEMO:
+            raise PermissionError(13, "Permission denied")
+        write(flag, reason)
+
+    monkeypatch.setattr(HaltFlag, "write", refuse)
+    assert main(["halt", "--data", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / DEMO}: Permission denied: NOT halted" in said
+    assert PAPER not in said
+    assert HaltFlag(tmp_path / PAPER).is_halted()
+
+
+def test_a_running_instance_is_halted_without_a_file_where_none_can_be_written(tmp_path, capsys, monkeypatch):
+    """A full disk or a folder of another user must not keep the word from the run."""
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(HaltFlag, "write", refuse)
+    monkeypatch.setattr(operate, "order", lambda *_, **__: {"seq": 7})
+    lock = take_lock(tmp_path / DEMO)
+    try:
+        assert main(["halt", "--data", str(tmp_path)]) == 0
+    finally:
+        lock.release()
+    assert "the running instance has recorded it" in capsys.readouterr().out
+
+
+def test_resuming_what_is_not_halted_says_so(tmp_path, capsys):
+    assert main(["resume", "--data", str(tmp_path)]) == 0
+    assert f"there is no halt file in {tmp_path / DEMO}" in capsys.readouterr().out
 
 
 def test_status_asks_the_account_that_runs(tmp_path):

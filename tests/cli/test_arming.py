@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kquant.cli import main
+from kquant.cli import arm, main
 from kquant.cli.arm import today_of
 from kquant.cli.days import take_lock
 from kquant.cli.keys import Keys
@@ -156,6 +156,33 @@ def test_disarming_works_without_a_running_program(person, tmp_path, capsys):
     assert why_not(tmp_path) == "not armed"
     assert main(["disarm", "--data", str(tmp_path)]) == 0
     assert "nothing was armed" in capsys.readouterr().out
+
+
+def test_a_running_instance_is_disarmed_although_its_file_cannot_be_removed(tmp_path, capsys, monkeypatch):
+    (tmp_path / ACCOUNT / "ARMED").mkdir(parents=True)
+    told = []
+    monkeypatch.setattr(arm, "order", lambda folder, command, **_: told.append((folder.name, command)) or {})
+    lock = take_lock(tmp_path / ACCOUNT)
+    try:
+        assert main(["disarm", "--data", str(tmp_path)]) == 2
+    finally:
+        lock.release()
+    assert told == [(ACCOUNT, "disarm")]
+    assert "by hand" in one_line(capsys)
+
+
+def test_a_clock_set_off_is_refused_by_the_address_that_is_no_look_alike():
+    def check(exchange: str, **urls: str) -> None:
+        given = {"broker.clock_offset_seconds": 60, "broker.exchange": exchange}
+        given |= {f"broker.{name}": "http://127.0.0.1:1" for name in ("rest_url", "ws_url")}
+        given |= {f"broker.{name}": url for name, url in urls.items()}
+        arm.check_offset(load("live", environ={}, sets=given).settings.broker)
+
+    check("live")  # a real account reads with its own key: the addresses of a data key are not asked
+    with pytest.raises(arm.NotArmed, match=r"broker\.data_rest_url is https://openapi"):
+        check("paper")
+    with pytest.raises(arm.NotArmed, match=r"broker\.ws_url is ws://ops"):
+        check("live", ws_url="ws://ops.koreainvestment.com:21000")
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(person, tmp_path, capsys):

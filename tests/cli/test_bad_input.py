@@ -125,10 +125,20 @@ def test_status_without_a_running_instance_is_code_3(tmp_path):
     refused(here("status", "--data", tmp_path), codes.BUSY, "no running instance")
 
 
-@pytest.mark.parametrize("command", ["halt", "resume"])
-def test_halt_and_resume_refuse_a_folder_they_cannot_write(tmp_path, command):
+@pytest.mark.parametrize(
+    ("command", "words"), [("halt", ("cannot write to", "NOT halted")), ("resume", ("cannot remove", "HALT"))]
+)
+def test_halt_and_resume_refuse_a_folder_they_cannot_write(tmp_path, command, words):
     (tmp_path / "file").touch()
-    refused(here(command, "--data", tmp_path / "file" / "below"), 2, "cannot write to")
+    refused(here(command, "--data", tmp_path / "file" / "below"), 2, *words)
+
+
+@pytest.mark.parametrize("command", ["halt", "resume", "flatten", "disarm", "status"])
+@pytest.mark.parametrize("account", ["5000", "50001234", "../../x", "", "50001234-1"])
+def test_a_mistyped_account_is_refused_and_leaves_no_folder(tmp_path, command, account):
+    """A halt of an account that is not there would look like one that holds."""
+    refused(here(command, "--data", tmp_path, "--account", account), 2, f"--account {account}", "12345678-01")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_instance_on_the_same_data_is_refused_with_code_3(tmp_path):

@@ -141,6 +141,47 @@ def test_a_folder_that_cannot_be_looked_into_halts(tmp_path, monkeypatch):
     assert flag.is_halted()
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (b"two\nlines\n", "two lines"),
+        (b"a\x1b[31mred\x00\x07 b", "a [31mred b"),
+        ("급락\u202e".encode(), "급락"),
+        (b"x" * 3_000_000, "x" * 200),
+    ],
+)
+def test_a_reason_is_one_printable_line_of_bounded_length(tmp_path, said, shown):
+    """It goes to the log, the alerts and a terminal."""
+    (tmp_path / "HALT").write_bytes(said)
+    assert HaltFlag(tmp_path).reason() == shown
+    HaltFlag(tmp_path).write(said.decode())
+    assert (tmp_path / "HALT").read_text(encoding="utf-8") == shown + "\n"
+
+
+@OWNED_BY_SOMEBODY
+def test_what_lies_there_already_halts_as_it_is_and_is_never_waited_for(tmp_path):
+    """A pipe without a writer would stop whoever opens it; a link would be written through."""
+    flag = HaltFlag(tmp_path)
+    for make in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to(tmp_path / "precious")):
+        (tmp_path / "precious").write_text("kept")
+        make(tmp_path / "HALT")
+        flag.write("by hand")
+        assert flag.is_halted()
+        assert flag.reason() == ""
+        assert (tmp_path / "precious").read_text() == "kept"
+        (tmp_path / "HALT").rmdir() if (tmp_path / "HALT").is_dir() else (tmp_path / "HALT").unlink()
+
+
+def test_a_file_that_a_full_disk_leaves_empty_halts_and_is_no_error(tmp_path, monkeypatch):
+    def full(path: Path, *_: object, **__: object) -> None:
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    HaltFlag(tmp_path).write("by hand")
+    assert HaltFlag(tmp_path).is_halted()
+
+
 def test_a_file_halts_whatever_is_in_it(tmp_path):
     flag = HaltFlag(tmp_path)
     (tmp_path / "HALT").write_bytes(b"\xff\xfe")

@@ -96,6 +96,22 @@ async def test_a_halt_is_recorded_and_holds_until_resumed(room):
     assert room.journal.read(1)[0].event == ResumeOrdered(who="me", reason="calm")
 
 
+async def test_a_halt_whose_file_cannot_be_removed_stays_in_force_and_on_record(room):
+    await ask(room.folder, "halt", who="me", reason="x")
+    (room.folder / "HALT").mkdir()
+    (answer,) = await ask(room.folder, "resume", who="me", reason="calm")
+    assert "HALT cannot be removed" in json.loads(answer)["error"]
+    assert "by hand" in json.loads(answer)["error"]
+    assert room.halt.is_halted()
+    assert [fact.event for fact in room.journal.read(0)] == [HaltOrdered(who="me", reason="x")]
+
+
+async def test_who_and_why_are_recorded_as_one_printable_line(room):
+    await ask(room.folder, "halt", who="m\x1be", reason="two\nlines" + "x" * 500)
+    (recorded,) = room.journal.read(0)
+    assert recorded.event == HaltOrdered(who="m e", reason=("two lines" + "x" * 500)[:200])
+
+
 async def test_a_halt_outlives_the_process(tmp_path):
     async with Room(tmp_path) as first:
         await ask(tmp_path, "halt", who="me", reason="x")
