@@ -15,7 +15,7 @@ test: setup
 fuzz: setup
 	KQUANT_FUZZ=full $(BIN)/python -m pytest tests/fuzz
 
-# Every sequence of DEPTH steps around an order or two: a quarter of an hour a scope at 8.
+# Every sequence of DEPTH steps around an order or two: at 8 a quarter of an hour for a buy, hours for a replacement.
 exhaustive: setup
 	KQUANT_EXHAUSTIVE=$(or $(DEPTH),8) $(BIN)/python -m pytest tests/money/test_exhaustive.py -k every_sequence
 
