@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -119,6 +120,10 @@ class ThreadRuntime:
             self._undo.append(self._journal.subscribe(nudge, host.owner.input_names()))
             nudge()
         self._watchdog.start()
+        # What start-up made stays for the day: to look it through again and again would stop every thread for tens of
+        # milliseconds, an order's among them.
+        gc.collect()
+        gc.freeze()
 
     def idle(self) -> bool:
         """Tell whether every owner has answered all its inputs, and all that was said is durable."""
@@ -130,6 +135,7 @@ class ThreadRuntime:
     def stop(self) -> None:
         """Stop the actors; what they have not read yet they read after the next start. One that hangs is left behind."""
         self._stopping.set()
+        gc.unfreeze()
         for undo in self._undo:
             undo()
         for ref in reversed(self._actors):
