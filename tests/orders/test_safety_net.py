@@ -7,10 +7,12 @@ from msgspec import structs
 
 from kquant.domain.orders import lifecycle as life
 from kquant.domain.orders.lifecycle import follow
+from kquant.domain.orders.settle import differences
+from kquant.domain.orders.state import Own
 from kquant.events.day import FlattenOrdered
 from kquant.events.orders import CancelWanted, ExecutionsListed, OrderFinished, OrderIntended, TriggerDisarmed
 
-from .orders_world import CODES, Broker, World, by_kind, holding, opened, with_settings
+from .orders_world import CODES, Broker, Ticket, World, by_kind, holding, opened, with_settings
 
 
 def next_listing(world: World) -> None:
@@ -85,3 +87,8 @@ def test_a_replacement_counts_what_its_original_has_filled_against_the_limit_of_
     world.broker.prices[CODES[0]] = (10_050, 10_060)
     world.pass_time(45)
     assert world.all(OrderFinished)[0].outcome == ended
+
+
+def test_an_order_in_the_final_list_that_nobody_knows_is_told_by_its_number() -> None:
+    row = Ticket("9", CODES[0], "buy", "limit", 10, 10_000, "150000").row()
+    assert differences(Own(), (row,)) == (f"order 9 ({CODES[0]}) is neither ours nor known as placed elsewhere",)
