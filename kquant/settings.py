@@ -60,6 +60,8 @@ class ScannerSettings(Table, frozen=True, kw_only=True):
     deadline_seconds: Seconds
     sources: tuple[Source, ...] = ("gainers", "volumes")
     """Where candidates come from; logs written before this setting existed had both rankings."""
+    titles: Annotated[int, Meta(ge=0, le=20)] = 0
+    """Headlines of a stock that go to the scorer with its numbers; logs written before this setting existed had none."""
 
 
 class AnalyzerSettings(Table, frozen=True, kw_only=True):
@@ -476,10 +478,17 @@ class ResearchSettings(Table, frozen=True, kw_only=True):
     time_share_percent: Annotated[int, Meta(ge=1, le=90)] = 33
     """Of the time left to the analysis's deadline, how much gathering may take; the rest is for the scoring."""
     krx: ResearchServiceSettings = ResearchServiceSettings(
-        base_url="https://data.krx.co.kr", gap_ms=1_000, day_requests=2_000, id_env="KRX_ID", secret_env="KRX_PW"  # noqa: S106
+        base_url="https://data.krx.co.kr",
+        gap_ms=1_000,
+        day_requests=2_000,
+        id_env="KRX_ID",
+        secret_env="KRX_PW",  # noqa: S106
     )
     dart: ResearchServiceSettings = ResearchServiceSettings(
-        base_url="https://opendart.fss.or.kr/api", gap_ms=200, day_requests=10_000, secret_env="DART_API_KEY"  # noqa: S106
+        base_url="https://opendart.fss.or.kr/api",
+        gap_ms=200,
+        day_requests=10_000,
+        secret_env="DART_API_KEY",  # noqa: S106
     )
     naver_host: Literal["hub", "legacy"] = "hub"
     """Which of Naver's two services the keys are of: NAVER API HUB, or the Developers Center that ends on 2027-06-30."""

@@ -17,7 +17,7 @@ from kquant.actors.threads import ThreadRuntime
 from kquant.cli import codes
 from kquant.cli.days import masked
 from kquant.cli.display import Display
-from kquant.cli.doors import Door, Drive
+from kquant.cli.doors import Door, Drive, MarketDay
 from kquant.cli.lines import Lines
 from kquant.cli.lockstep import NotSettled, Stillness
 from kquant.cli.outcome import MARKET, Outcome
@@ -32,7 +32,7 @@ from kquant.gateways.lastgate import Arming, HaltFlag, LastGate, Now, limits_dig
 from kquant.journal import SqliteJournal, open_day
 from kquant.replay.verify import code_hash
 from kquant.settings import Settings
-from kquant.values import SECOND_US, Micros, Seq
+from kquant.values import SECOND_US, KquantError, Micros, Seq
 from kquant.views.portfolio import portfolio_view
 from kquant.views.progress import Progress
 
@@ -56,7 +56,9 @@ class DayRun:
         alerts: Sequence[str],
         until: Micros,
         interrupted: Callable[[], bool],
+        first: bool = True,
     ) -> None:
+        """first: the process's first day, before which a person can still put the settings right."""
         self._settings = settings
         self._planned = planned
         self._door = door
@@ -66,6 +68,7 @@ class DayRun:
         self._alerts = alerts
         self._until = until
         self._interrupted = interrupted
+        self._first = first
         self._gate = gate_of(settings, account_folder, lines.keys.account, door.clock)
         self._failed = asyncio.Event()
         self._reason = ""
@@ -85,31 +88,22 @@ class DayRun:
         loop = asyncio.get_running_loop()
         journal = self._journal = open_day(folder, clock.now, on_failure=lambda error: self._fatal(loop, str(error)))
         stillness = Stillness(loop, lambda: journal.placed)
-        rooms = Rooms(
-            Joined(
-                settings=self._settings,
-                folder=folder,
-                account_folder=self._account_folder,
-                gate=self._gate,
-                lines=self._lines,
-                research=market.research,
-                hours=self._planned.hours,
-                clock=clock,
-                journal=journal,
-                changed=stillness.changed,
-                on_fatal=lambda reason: self._fatal(loop, reason),
-                status=self._status,
-            )
-        )
+        try:
+            rooms = self._join(journal, market, stillness, lambda reason: self._fatal(loop, reason))
+        except KquantError:
+            journal.close()
+            raise
         runtime = ThreadRuntime(
             OWNERS, journal, on_fatal=lambda reason: self._fatal(loop, reason), changed=stillness.changed
         )
         try:
+            self._alerts = (*self._alerts, *await rooms.check_models(strict=self._first))
             self._open(journal)
             await rooms.start()
             runtime.start()
             for name, part in (("owners", runtime), *rooms.parts()):
                 stillness.add(name, part)
+            stillness.excuse(rooms.waits_outside)
             try:
                 title = f"kquant · {self._settings.profile} · {self._planned.day}"
                 with Display(self._console, title, self._settings.slots.capacity) as display:
@@ -132,6 +126,26 @@ class DayRun:
             self._journal = None
         facts = list(journal.read(Seq(0), 10_000_000))
         return Outcome(code=code, folder=folder, reason=self._reason, facts=facts)
+
+    def _join(
+        self, journal: SqliteJournal, market: MarketDay, stillness: Stillness, on_fatal: Callable[[str], None]
+    ) -> Rooms:
+        return Rooms(
+            Joined(
+                settings=self._settings,
+                folder=self._planned.folder,
+                account_folder=self._account_folder,
+                gate=self._gate,
+                lines=self._lines,
+                research=market.research,
+                hours=self._planned.hours,
+                clock=self._door.clock,
+                journal=journal,
+                changed=stillness.changed,
+                on_fatal=on_fatal,
+                status=self._status,
+            )
+        )
 
     def alert(self, text: str) -> None:
         """Put something a person should know into the running day's log."""

@@ -182,6 +182,7 @@ class LiveRun:
                 alerts=decision.alerts if decision is not None else (),
                 until=self._up_until(planned.hours),
                 interrupted=lambda: self._interrupted,
+                first=self._done == 0,
             )
             outcome = await run.run()
             self._today = None

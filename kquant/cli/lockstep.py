@@ -16,7 +16,7 @@ from kquant.gateways.embedded import EmbeddedExchange, Stepped
 from kquant.values import KquantError, Micros
 
 STALL_SECONDS = 30.0
-"""Nothing in a run takes this long on the wall; a run that does not settle by then says what it waits for."""
+"""Nothing of a run's own takes this long on the wall; one that does not settle by then says what it waits for."""
 
 
 class NotSettled(KquantError):
@@ -40,12 +40,17 @@ class Stillness:
         self._loop = loop
         self._head = head
         self._parts: list[tuple[str, Part]] = []
+        self._excuses: list[Callable[[], bool]] = []
         self._event = asyncio.Event()
         self._flagged = False
 
     def add(self, name: str, part: Part) -> None:
         """Watch one more part."""
         self._parts.append((name, part))
+
+    def excuse(self, waits_outside: Callable[[], bool]) -> None:
+        """Do not count the time in which *waits_outside* says that a service outside is waited for."""
+        self._excuses.append(waits_outside)
 
     def changed(self) -> None:
         """Some part may have become idle."""
@@ -62,14 +67,16 @@ class Stillness:
         return [name for name, part in self._parts if not part.idle()]
 
     async def wait(self, failed: asyncio.Event) -> None:
-        """Return once all parts are idle, or *failed* is set. Raises NotSettled after STALL_SECONDS."""
+        """Return once all parts are idle, or *failed* is set. Raises NotSettled after STALL_SECONDS of the run's own."""
         deadline = time.monotonic() + STALL_SECONDS
         while not failed.is_set():
             self._event.clear()
             head = self._head()
             if all(part.idle() for _, part in self._parts) and self._head() == head:
                 return
-            if time.monotonic() > deadline:
+            if any(excused() for excused in self._excuses):
+                deadline = time.monotonic() + STALL_SECONDS
+            elif time.monotonic() > deadline:
                 raise NotSettled(f"waiting for {', '.join(self.busy())} for {STALL_SECONDS:.0f} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._event.wait(), 0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +22,19 @@ from kquant.gateways.kis.rest.errors import KisError
 from kquant.gateways.kis.rest.orders import OrderGateway
 from kquant.gateways.kis.rest.reads import RestGateway
 from kquant.gateways.lastgate import LastGate
+from kquant.gateways.llm import Desk, LlmError
 from kquant.gateways.market import MarketDesk
 from kquant.gateways.operator import OperatorGateway
 from kquant.gateways.research.gateway import AnalysisGateway
 from kquant.gateways.scoring.gateway import ScorerGateway
-from kquant.gateways.scoring.heuristic import HeuristicScorer
 from kquant.journal import Attachments, SqliteJournal, TapeError, TapeReader, TapeWriter
 from kquant.krx import SessionHours
 from kquant.market.records import RestPrice
 from kquant.settings import Settings
 from kquant.values import SECOND_US, Micros, Symbol
+
+ANSWERS = "answers"
+"""Folder beside the days with what language models answered, to be used again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +70,28 @@ class Rooms:
         changed, on_fatal = joined.changed, joined.on_fatal
         attachments = Attachments(joined.folder)
         calls = self._calls = joined.lines.calls
+        self._models = Desk(
+            settings,
+            os.environ,
+            journal=journal,
+            clock=clock,
+            store=attachments,
+            answers=joined.account_folder / ANSWERS,
+        )
         self._tape = TapeWriter(joined.folder, settings.journal.tape_block_frames)
         self.clock_gateway = ClockGateway(journal, clock, changed=changed, on_fatal=on_fatal)
         self.operator = OperatorGateway(
             journal, joined.account_folder, joined.folder, joined.gate, joined.status, on_fatal
+        )
+        self._scorer = ScorerGateway(journal, clock, self._models.scorer(), changed=changed, on_fatal=on_fatal)
+        self._analysis = AnalysisGateway(
+            journal,
+            clock,
+            attachments,
+            joined.research,
+            analyst=self._models.analyst(),
+            changed=changed,
+            on_fatal=on_fatal,
         )
         self._followers: dict[str, _Follower] = {
             "rest": RestGateway(
@@ -95,10 +117,8 @@ class Rooms:
                 changed=changed,
                 on_fatal=on_fatal,
             ),
-            "scorer": ScorerGateway(journal, clock, HeuristicScorer(), changed=changed, on_fatal=on_fatal),
-            "research": AnalysisGateway(
-                journal, clock, attachments, joined.research, changed=changed, on_fatal=on_fatal
-            ),
+            "scorer": self._scorer,
+            "research": self._analysis,
         }
         self.feed = self._feed(settings, joined.lines)
         self._syncing: asyncio.Task[None] | None = None
@@ -133,6 +153,18 @@ class Rooms:
             probe=self._probe,
         )
 
+    async def check_models(self, *, strict: bool) -> tuple[str, ...]:
+        """Ask the language models' services for the models that are set; return what a person should know.
+
+        strict: one that is gone raises LlmError; else that is part of what is returned, and the heuristic scores.
+        """
+        try:
+            return await self._models.check()
+        except LlmError as error:
+            if strict:
+                raise
+            return (str(error),)
+
     async def start(self) -> None:
         """Start every gateway; each takes up what the log leaves open."""
         for follower in self._followers.values():
@@ -159,6 +191,7 @@ class Rooms:
         await self.clock_gateway.close()
         for follower in reversed(self._followers.values()):
             await follower.close()
+        await self._models.close()
         self._tape.close()
 
     async def _keep_synced(self) -> None:
@@ -174,6 +207,10 @@ class Rooms:
     def parts(self) -> list[tuple[str, Part]]:
         """Return what must be idle for the run to be settled."""
         return [("clock", self.clock_gateway), *self._followers.items(), ("feed", self.feed)]
+
+    def waits_outside(self) -> bool:
+        """Tell whether a language model's service is waited for, which keeps the wall's time."""
+        return self._scorer.waits_outside() or self._analysis.waits_outside()
 
     def next_due(self) -> Micros | None:
         """Return the earliest instant an alarm or a sleeper waits for."""

@@ -13,6 +13,8 @@ A cycle: `schedule.due scan` -> `scanner.started` + `scanner.rankings_wanted` ->
   price now; else it stays unknown.
 - A cycle still open when the next is due makes that next one `scanner.failed`. At the deadline the cycle completes
   with the scores that arrived; without rankings it has failed. No score is None: it never qualifies.
+- The headlines sent along are today's of that stock, newest first, at most `titles`, as far as any pipeline run has
+  fetched news; a heuristic does not read them.
 - Persistence is counted over consecutive ranking answers, scored or not; a gap of more than two and a half scan
   intervals starts the count anew.
 """
@@ -28,6 +30,7 @@ from kquant.domain.rubrics import scan_total
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmCancelled, AlarmRang, AlarmSet, DayOpened, JobDue, RunStarted
+from kquant.events.pipeline import NewsAnswered, NewsItem
 from kquant.events.scanner import (
     Left,
     RankingsAnswered,
@@ -46,10 +49,12 @@ from kquant.events.scanner import (
     ScoreWanted,
 )
 from kquant.settings import Settings
-from kquant.values import MINUTE_US, SECOND_US, BasisPoints, Krw, Micros, Score, Seq, Shares, Symbol
+from kquant.values import MINUTE_US, SECOND_US, BasisPoints, Krw, Micros, Score, Seq, Shares, Symbol, to_kst
 
 DEADLINE = "deadline"
 RANKINGS = "scanner.rankings_wanted"
+KEPT = 20
+"""Headlines of one stock that are remembered: no setting asks for more."""
 
 
 class Cycle(Struct, frozen=True, kw_only=True):
@@ -85,6 +90,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """What others said. entries: the last answer's stocks, interleaved.   scores: outcomes of cycle `scores_cycle`.
 
     highs: the highest price or high that any ranking gave of a stock today.   due_seq: of the last scan due.
+    news: today's of each stock, newest first, each once.
     """
 
     listing: dict[Symbol, Listed] = {}
@@ -96,6 +102,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     highs: dict[Symbol, Krw] = {}
     scores_cycle: int = 0
     scores: dict[Symbol, Score | None] = {}
+    news: dict[Symbol, tuple[NewsItem, ...]] = {}
 
 
 def decide(own: Scanner, seen: Seen, fact: Recorded, settings: Settings) -> list[Event]:
@@ -153,6 +160,7 @@ def _ask(cycle: Cycle, seen: Seen, at: Micros, settings: Settings) -> list[Event
             name=entry.name,
             facts=_facts(entry, turnover, seen, at),
             valid_until=cycle.deadline,
+            titles=tuple(item.title for item in seen.news.get(entry.row.code, ())[: settings.scanner.titles]),
         )
         for entry, turnover in passing
     ]
@@ -256,6 +264,8 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
             return replace(seen, due_seq=fact.seq)
         case ListingAnswered(stocks=stocks):
             return replace(seen, listing={stock.code: stock for stock in stocks})
+        case NewsAnswered(items=items):
+            return replace(seen, news=_news(seen.news, items, fact.at))
         case RankingsAnswered():
             entries = _entries(seen, fact.event, fact.at)
             return replace(seen, ranked_at=fact.at, entries=entries, highs=_highs(seen, entries))
@@ -265,6 +275,21 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
             return _scored(seen, cycle, code, None)
         case _:
             return seen
+
+
+def _news(
+    known: dict[Symbol, tuple[NewsItem, ...]], items: tuple[NewsItem, ...], at: Micros
+) -> dict[Symbol, tuple[NewsItem, ...]]:
+    """Add what was published today to what is known of each stock named, newest first, at most `KEPT` of a stock."""
+    today, found = f"{to_kst(at):%Y%m%d}", dict(known)
+    for item in items:
+        if not item.published.startswith(today):
+            continue
+        for code in item.codes:
+            others = [each for each in found.get(code, ()) if each.id != item.id]
+            newest = sorted([*others, item], key=lambda each: (each.published, each.id), reverse=True)
+            found[code] = tuple(newest[:KEPT])
+    return found
 
 
 def _scored(seen: Seen, cycle: int, code: Symbol, total: Score | None) -> Seen:
@@ -328,7 +353,7 @@ def _known(first: Krw | None, second: Krw | None) -> Krw | None:
 SCANNER: Owner[Scanner, Seen] = Owner(
     stream="scanner",
     reacts=(JobDue, RankingsAnswered, ReadFailed, ReadExpired, ScoreGiven, ScoreAbstained, ScoreFailed, AlarmRang),
-    observes=(RunStarted, DayOpened, ListingAnswered),
+    observes=(RunStarted, DayOpened, ListingAnswered, NewsAnswered),
     own=Scanner(),
     seen=Seen(),
     decide=decide,

@@ -137,8 +137,9 @@ class OrderExpired(Event, frozen=True, kw_only=True, tag="order.expired"):
 
 
 class OrderBlocked(Event, frozen=True, kw_only=True, tag="order.blocked"):
-    """Outcome: the last gate stopped it; never sent. why: "halted", "profile", "not armed", "session",
-    "no order to replace".
+    """Outcome: the last gate stopped it; never sent.
+
+    why: "halted", "profile", "not armed", "session", "no order to replace".
     """
 
     intent: IntentId

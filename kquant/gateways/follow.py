@@ -46,6 +46,27 @@ def waiting_until(at: Micros | Callable[[], Micros]) -> Iterator[None]:
         waits.remove(due)
 
 
+_outside: ContextVar[list[None] | None] = ContextVar("outside", default=None)
+"""Of the gateway's task that runs: one entry for each wait on a service that keeps the wall's time."""
+
+
+@contextmanager
+def waiting_outside() -> Iterator[None]:
+    """Inside, the calling gateway's task waits for a service that has nothing to do with the market's clock.
+
+    A stepped market stands still meanwhile, for as long as that service's own bounds let it.
+    """
+    outside = _outside.get()
+    if outside is None:
+        yield
+        return
+    outside.append(None)
+    try:
+        yield
+    finally:
+        outside.pop()
+
+
 class TooLate(Exception):
     """The clock reached a request's deadline before its answer came."""
 
@@ -73,6 +94,7 @@ class FollowingGateway(ABC):
         self._ahead = Ahead(journal, None)
         self._tasks: set[asyncio.Task[object]] = set()
         self._waits: list[Callable[[], Micros]] = []
+        self._outside: list[None] = []
         self._closing = False
         self._undo: list[Callable[[], None]] = []
 
@@ -118,6 +140,10 @@ class FollowingGateway(ABC):
         now = self._clock.now()
         return len(self._tasks) <= sum(1 for due in self._waits if due() > now)
 
+    def waits_outside(self) -> bool:
+        """Tell whether it waits for a service that keeps the wall's time."""
+        return bool(self._outside)
+
     async def append(self, event: Event, caused_by: Seq | None, index: int = 0) -> bool:
         """Append one outcome and return once it is durable. An outcome that stands already is left: False then."""
         try:
@@ -132,6 +158,7 @@ class FollowingGateway(ABC):
         """Run *work*; a failure nobody expected stops the run."""
         context = copy_context()
         context.run(_waits.set, self._waits)
+        context.run(_outside.set, self._outside)
         task = asyncio.create_task(work, name=self.by, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

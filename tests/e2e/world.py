@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +39,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONUTF8": "1", "COLUMNS": "120"}
 
 
-def kquant(*arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def kquant(
+    *arguments: str | Path, timeout: float = 240, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. variables: of its environment, beside our own."""
     return subprocess.run(
         [sys.executable, "-m", "kquant", *map(str, arguments)],
         cwd=ROOT,
@@ -48,7 +50,7 @@ def kquant(*arguments: str | Path, timeout: float = 240) -> subprocess.Completed
         text=True,
         timeout=timeout,
         check=False,
-        env=environment(),
+        env={**environment(), **(variables or {})},
     )
 
 

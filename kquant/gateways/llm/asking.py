@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from kquant.events.scanner import ModelAnswered, ModelAsked
 from kquant.gateways.clock import Clock
+from kquant.gateways.follow import waiting_outside
 from kquant.gateways.llm.asked import Prompt
 from kquant.gateways.llm.meter import Meter, cost_of, price_of
 from kquant.gateways.llm.pace import Pace
@@ -172,7 +173,8 @@ class Asker:
             price=price,
         )
         deadline = Micros(valid_until - self._settings.reserve_seconds * SECOND_US)
-        said_now = await self._before(self._persist(call, len(content) // BYTES_PER_TOKEN, deadline), deadline)
+        with waiting_outside():
+            said_now = await self._before(self._persist(call, len(content) // BYTES_PER_TOKEN, deadline), deadline)
         await self._keep(key, said_now.answer)
         return said_now
 

@@ -63,7 +63,8 @@ class Desk:
             template(job.prompt)
             if job.provider not in self._services:
                 self._services[job.provider] = _service(llm, name, environ)
-            if price_of(llm.prices, job.model, to_kst(clock.now()).date()) is None:
+            retired = any(each.model == job.model for each in llm.retired)  # `check` names its successor
+            if not retired and price_of(llm.prices, job.model, to_kst(clock.now()).date()) is None:
                 raise LlmError(
                     f"llm.{name}.model is {job.model!r}, which has no price: add it to llm.prices (0 for a server of your own)"
                 )
