@@ -113,8 +113,8 @@ MUTANTS = (
     _gateway(
         name="an order without a number is accepted",
         breaks="O7 a number an intent, D5",
-        old="if not number:",
-        new="if number is None:",
+        old='return number_field(output, "ODNO"), text_field',
+        new='return text_field(output, "ODNO").lstrip("0"), text_field',
     ),
     _gateway(
         name="a cancel that is too old leaves",

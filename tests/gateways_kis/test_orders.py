@@ -148,6 +148,9 @@ async def test_an_accepted_order_was_durably_begun_and_posted_once():
         (TimeoutError(), "order.unknown"),
         (PLACED | {"ODNO": ""}, "order.unknown"),
         (PLACED | {"ODNO": "0000000000"}, "order.unknown"),
+        (PLACED | {"ODNO": "-117057"}, "order.unknown"),
+        (PLACED | {"ODNO": "１１７０５７"}, "order.unknown"),
+        (PLACED | {"ODNO": "APBK0013"}, "order.unknown"),
     ],
 )
 async def test_only_a_proven_refusal_is_a_refusal(result, outcome):

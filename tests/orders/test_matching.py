@@ -253,14 +253,14 @@ def test_a_number_of_ours_listed_as_something_else_freezes_the_stock_and_books_n
     assert world.all(OrderFilled) == []
 
 
-def test_an_order_number_given_twice_freezes_the_second_stock() -> None:
+def test_an_order_number_given_twice_freezes_the_second_stock_and_the_list_tells_its_own() -> None:
     world = opened()
     world.signal(A)
     hold_answers(world)
     world.signal(B)
     world.say("broker", OrderAccepted(intent=IntentId(2), order_no="1", branch="06010", time="090500"))
     assert [frozen.code for frozen in world.all(OrderFrozen)] == [B]
-    assert [bound.intent for bound in world.all(OrderBound)] == [1]
+    assert [(bound.intent, bound.order_no) for bound in world.all(OrderBound)] == [(1, "1"), (2, "2")]
 
 
 def test_a_refusal_after_an_unknown_outcome_ends_nothing() -> None:

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from kquant.domain.orders.chain import set_aside
 from kquant.domain.orders.grid import Bands
+from kquant.domain.orders.lifecycle import Order
 from kquant.domain.orders.seen import Seen
 from kquant.domain.orders.sizing import bought_krw, reservation, reserved_krw, with_costs
 from kquant.domain.orders.state import Own
@@ -120,11 +121,14 @@ class Case(Struct, frozen=True, kw_only=True):
         """The part of the day's volume a buy may take (shares), None if the volume is not known."""
         return None if self.volume is None else self.volume * self.risk.volume_share_bp // 10_000
 
+    def intended_at(self, order: Order) -> int:
+        """Return when an order was intended (microseconds): its send tells under whatever settings it was valid."""
+        return self.seen.sent_at.get(order.intent, order.valid_until - self.risk.order_valid_seconds * SECOND_US)
+
     def since_last_buy(self) -> int | None:
         """Seconds since a buy of the stock was last intended today, None without one."""
-        valid = self.risk.order_valid_seconds * SECOND_US
         bought = [
-            order.valid_until - valid
+            self.intended_at(order)
             for order in self.own.orders.values()
             if order.side == "buy" and order.code == self.signal.code
         ]

@@ -111,8 +111,8 @@ def _answered(draft: Draft) -> None:
                 text = f"{order.side} {order.qty} {order.code}: it is unknown whether it was placed ({why})"
                 draft.emit(AlertRaised(level="warning", text=text))
                 draft.ask("order unknown")
-        case CancelAccepted() | CancelRefused() | CancelUnknown():
-            draft.ask("cancel answered")
+        case CancelAccepted(intent=intent) | CancelRefused(intent=intent) | CancelUnknown(intent=intent):
+            _cancel_answered(draft, intent)
         case _:
             _day(draft)
 
@@ -200,6 +200,7 @@ def _accepted(draft: Draft, event: OrderAccepted) -> None:
         return
     if event.order_no in draft.own.by_number or event.order_no in draft.own.externals:
         draft.freeze(order.code, f"order number {event.order_no} was given to intent {order.intent} and to another")
+        draft.ask("order number given twice")
         return
     listing.bind(draft, order, event.order_no, event.branch)
     _poll_soon(draft)
@@ -218,6 +219,17 @@ def _not_sent(draft: Draft, intent: IntentId, outcome: Outcome) -> None:
     order = draft.own.orders.get(intent)
     if order is not None and order.state == "intended" and intent not in draft.seen.doubts:
         draft.finish(order, outcome)
+        if order.side == "sell" and outcome == "refused":
+            # Shares may be on offer elsewhere without our knowing: the list tells what is left to be sold.
+            draft.ask("sell refused")
+
+
+def _cancel_answered(draft: Draft, intent: IntentId) -> None:
+    """Have the list tell what the cancel did, and look at the order again: its alarm may have rung before the answer."""
+    draft.ask("cancel answered")
+    order = draft.own.orders.get(intent)
+    if order is not None and order.state == "working" and not draft.is_pending(f"rest.{intent}"):
+        draft.wake(f"rest.{intent}", draft.at + draft.settings.risk.resting_seconds * SECOND_US)
 
 
 def _rang(draft: Draft, alarm: str) -> None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kquant.domain.orders.draft import Draft
 from kquant.domain.orders.exit_rules import ASKABLE, has_waited_enough, obstacle
+from kquant.domain.orders.lifecycle import Order
 from kquant.domain.orders.seen import Held
 from kquant.domain.orders.sellable import SELL_UNPROVEN, TIED_OUTSIDE, prove_again
 from kquant.domain.orders.selling import can_be_due, disarm, offer, postpone, sell
@@ -138,6 +139,15 @@ def is_ordered_out(draft: Draft, code: Symbol) -> bool:
         order.code == code and order.side == "buy" and order.decision < seen.all_out
         for order in draft.own.orders.values()
     )
+
+
+def is_leaving(draft: Draft, buy: Order) -> bool:
+    """Tell whether the stock is being sold, was sold since that buy, or a person wants it sold: no more of it is bought."""
+    is_sold_since = any(
+        one.side == "sell" and one.code == buy.code and (one.is_live or one.intent > buy.intent)
+        for one in draft.own.orders.values()
+    )
+    return is_sold_since or is_ordered_out(draft, buy.code)
 
 
 # -- a trigger fired; a wait is over ---------------------------------------------------------------------------

@@ -55,6 +55,8 @@ TABLE: Final[dict[tuple[Stage, str], Stage]] = {
     ("accepted", BOUND): "working",
     ("unknown", BOUND): "working",
     ("unknown", "not_placed"): "not_placed",
+    # Its number was another's, and no list shows it.
+    ("accepted", "not_placed"): "not_placed",
     ("not_placed", BOUND): "working",
     # An answer after the doubt: an acceptance names the order, a refusal proves nothing any more.
     ("unknown", ACCEPTED): "accepted",

@@ -6,7 +6,7 @@ from kquant.domain.orders.case import Case, Finding
 from kquant.domain.orders.draft import fills_unbooked
 from kquant.domain.orders.seen import Seen, is_armed
 from kquant.domain.orders.state import Own
-from kquant.values import MINUTE_US, SECOND_US, Krw, Symbol
+from kquant.values import MINUTE_US, Krw, Symbol
 
 
 def halted(case: Case) -> Finding:
@@ -54,8 +54,7 @@ def max_positions(case: Case) -> Finding:
 
 def orders_per_minute(case: Case) -> Finding:
     """Orders of the last minute, sells and replacements among them: they fill the same lane (O11)."""
-    valid = case.risk.order_valid_seconds * SECOND_US
-    recent = sum(order.valid_until - valid > case.at - MINUTE_US for order in case.own.orders.values())
+    recent = sum(case.intended_at(order) > case.at - MINUTE_US for order in case.own.orders.values())
     limit = case.risk.max_orders_per_minute
     return (recent, limit) if recent >= limit else None
 

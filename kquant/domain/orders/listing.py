@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kquant.domain.orders import chain
+from kquant.domain.orders import chain, exits
 from kquant.domain.orders.draft import Draft
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.settle import settle
@@ -50,11 +50,11 @@ def moved_on(rows: tuple[Execution, ...]) -> dict[str, Shares]:
 
 
 def bind(draft: Draft, order: Order, order_no: str, branch: str) -> None:
-    """Give an intent its order number. A buy gets its time to rest, none if its stock is being sold."""
+    """Give an intent its order number. A buy gets its time to rest, none if its stock is leaving."""
     draft.emit(OrderBound(intent=order.intent, order_no=order_no, branch=branch))
     if order.side == "buy":
         draft.wake(f"rest.{order.intent}", draft.at + draft.settings.risk.resting_seconds * SECOND_US)
-        if draft.own.live_order(order.code, "sell") is not None:
+        if exits.is_leaving(draft, order):
             draft.cancel(draft.own.orders[order.intent])
 
 
@@ -133,7 +133,9 @@ def _ours(draft: Draft, order: Order, row: Execution, moved: Shares) -> None:
             f"we sent {order.side} {order.qty} {order.code}",
         )
         return
-    if order.replaces is not None and max(order.filled_qty, 1) <= row.order_qty < order.qty:
+    if not _has_amount(row, order.filled_qty, order.filled_amount):
+        return
+    if order.is_live and order.replaces is not None and max(order.filled_qty, 1) <= row.order_qty < order.qty:
         draft.emit(OrderResized(intent=order.intent, qty=row.order_qty))
         order = draft.own.orders[order.intent]
     if row.filled_qty > order.filled_qty:
@@ -154,6 +156,11 @@ def _ours(draft: Draft, order: Order, row: Execution, moved: Shares) -> None:
     outcome = outcome_of(order, row, moved)
     if order.is_live and outcome is not None:
         draft.finish(order, outcome)
+
+
+def _has_amount(row: Execution, qty: Shares, amount: Krw) -> bool:
+    """Tell whether shares that filled beyond *qty* are listed with what they cost: a later list says the other half."""
+    return row.filled_qty <= qty or row.filled_amount > amount
 
 
 def outcome_of(order: Order, row: Execution, moved: Shares) -> Outcome | None:
@@ -187,7 +194,7 @@ def _external(draft: Draft, row: Execution) -> None:
             )
         )
         known = draft.own.externals[row.order_no]
-    if row.filled_qty > known.filled_qty:
+    if row.filled_qty > known.filled_qty and _has_amount(row, known.filled_qty, known.filled_amount):
         draft.emit(
             OrderFilled(
                 intent=None,

@@ -38,7 +38,7 @@ def rest(draft: Draft, order: Order) -> None:
         and order.intent not in draft.own.replaced_by
         and not order.is_late
         and draft.own.looks.get(order.decision, 0) < risk_settings.max_replaces
-        and not _is_leaving(draft, order)
+        and not exits.is_leaving(draft, order)
     )
     if may_ask:
         draft.quote(order.code, "replace", order.decision)
@@ -51,7 +51,7 @@ def quoted(draft: Draft, asked: Asked, quote: QuoteAnswered | None) -> None:
     order = _resting(draft, asked)
     if order is None:
         return
-    if quote is None or _is_leaving(draft, order):
+    if quote is None or exits.is_leaving(draft, order):
         draft.cancel(order)
         return
     left = Shares(order.qty - order.filled_qty)
@@ -79,11 +79,6 @@ def quoted(draft: Draft, asked: Asked, quote: QuoteAnswered | None) -> None:
             quote=draft.fact.seq,
         )
     )
-
-
-def _is_leaving(draft: Draft, order: Order) -> bool:
-    """Tell whether the stock is being sold, or a person wants it sold: nothing more of it is bought."""
-    return draft.own.live_order(order.code, "sell") is not None or exits.is_ordered_out(draft, order.code)
 
 
 def _resting(draft: Draft, asked: Asked) -> Order | None:

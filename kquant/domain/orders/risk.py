@@ -20,6 +20,7 @@ from kquant.krx import CostTable
 from kquant.settings import Settings
 from kquant.values import Krw, Micros, Shares
 
+STORED_MAX = 2**63 - 1
 QUOTE_MISSING = Breach(rule="QUOTE_MISSING", value=0, limit=1)
 """No price came over HTTPS in time."""
 
@@ -131,8 +132,13 @@ def breach_of(case: Case, rules: tuple[Rule, ...] = RULES) -> Breach | None:
     for rule, broken in rules:
         found = broken(case)
         if found is not None:
-            return Breach(rule=rule, value=int(found[0]), limit=int(found[1]))
+            return Breach(rule=rule, value=_stored(found[0]), limit=_stored(found[1]))
     return None
+
+
+def _stored(number: int) -> int:
+    """Return a rule's number as the journal can hold it: an answer's absurd price must not stop the run."""
+    return max(-STORED_MAX, min(int(number), STORED_MAX))
 
 
 def size(case: Case) -> Shares:

@@ -18,6 +18,7 @@ from kquant.events.orders import (
     CancelUnknown,
     ExecutionsListed,
     ExecutionsWanted,
+    OrderAccepted,
     OrderSendStarted,
     OrderUnknown,
     QuoteAnswered,
@@ -85,7 +86,10 @@ class Moved(Struct, frozen=True, kw_only=True):
 
 
 class Doubt(Struct, frozen=True, kw_only=True):
-    """When an order's outcome became unknown, and how many listings had been answered by then."""
+    """When an order's answer came, unknown or with a number, and how many listings had been answered by then.
+
+    It is in doubt as long as it is not bound: a number that is another's binds nothing.
+    """
 
     at: Micros
     listings: int
@@ -162,7 +166,7 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
             return structs.replace(
                 seen, sent_at={**seen.sent_at, intent: fact.at}, sent_seq={**seen.sent_seq, intent: fact.seq}
             )
-        case OrderUnknown(intent=intent) if intent not in seen.doubts:
+        case OrderUnknown(intent=intent) | OrderAccepted(intent=intent) if intent not in seen.doubts:
             doubt = Doubt(at=fact.at, listings=seen.listings)
             return structs.replace(seen, doubts={**seen.doubts, intent: doubt})
         case CancelAccepted(intent=intent) | CancelRefused(intent=intent) | CancelUnknown(intent=intent):

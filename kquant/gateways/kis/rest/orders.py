@@ -28,6 +28,7 @@ from kquant.events.orders import (
 from kquant.gateways.clock import Clock
 from kquant.gateways.follow import FollowingGateway
 from kquant.gateways.kis.rest.calls import KisCalls
+from kquant.gateways.kis.rest.calls.trading import number_field
 from kquant.gateways.kis.rest.client import Answer, KisNotSent, KisRefused, KisUnreachable, KisUnreadable, text_field
 from kquant.hours import REGULAR, order_session
 from kquant.journal.port import AlreadyAnswered, Journal
@@ -326,7 +327,4 @@ def _placed(answer: Answer) -> tuple[str, str, str]:
     output = answer.body.get("output")
     if not isinstance(output, dict):
         raise KisUnreadable("an accepted order without output")
-    number = text_field(output, "ODNO").lstrip("0")
-    if not number:
-        raise KisUnreadable("an accepted order without a number")
-    return number, text_field(output, "KRX_FWDG_ORD_ORGNO"), text_field(output, "ORD_TMD")
+    return number_field(output, "ODNO"), text_field(output, "KRX_FWDG_ORD_ORGNO"), text_field(output, "ORD_TMD")
