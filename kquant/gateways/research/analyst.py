@@ -21,6 +21,9 @@ FIGURES = (
 )  # fmt: skip
 """Columns of the table that are told as they are."""
 
+TECHNICALS = ("ret_5d_bp", "ret_60d_bp", "rsi14_x100", "atr14_bp", "above_52w_low_bp")
+"""Told where the table has them: one that brings no technicals is told of as before."""
+
 
 class Subject(Struct, frozen=True, kw_only=True):
     """One stock of a batch. numbers: name and value, None unknown.   measured: the rubric's parts from them alone.
@@ -54,4 +57,5 @@ def subject_of(row: ResearchRow) -> Subject:
     way = trend(row)
     if way is not None:
         numbers += [(f"trend_{name}", value) for name, value in msgspec.structs.asdict(way).items()]
+    numbers += [(name, value) for name in TECHNICALS if (value := getattr(row, name)) is not None]
     return Subject(code=Symbol(row.code), numbers=tuple(numbers), measured=score_row(row), titles=row.titles or ())

@@ -17,7 +17,6 @@ from kquant.events.analyzer import (
     BatchFailed,
     BatchScored,
     BatchWanted,
-    Coverage,
     ListingAnswered,
     ResearchAnswered,
     ResearchWanted,
@@ -28,9 +27,10 @@ from kquant.gateways.clock import Clock
 from kquant.gateways.follow import Answering, TooLate
 from kquant.gateways.research import helper
 from kquant.gateways.research.analyst import Analyst
+from kquant.gateways.research.helper import Loaded
 from kquant.gateways.research.heuristic import MODEL
 from kquant.journal.port import Journal
-from kquant.values import Krw, Seq, Symbol
+from kquant.values import Krw, Micros, Seq, Symbol
 
 T = TypeVar("T")
 
@@ -45,11 +45,18 @@ class Attachments(Protocol):
         """Return what was stored under that hash."""
 
 
+class Builds(Protocol):
+    """Makes the day's table when it is asked for."""
+
+    async def for_day(self, day: str, deadline: Micros) -> Path:
+        """Return where the table of *day* lies, with time to the deadline left for the scoring."""
+
+
 class AnalysisGateway(Answering):
     """Answers research and batch requests of the analyzer.
 
-    table: path of the Parquet file for the day, None without one.   analyst: scores the batches in place of the
-    heuristic, None without one.
+    table: path of the Parquet file for the day, or who makes one; None without either.   analyst: scores the batches in
+    place of the heuristic, None without one.
     """
 
     stream = by = "research"
@@ -60,7 +67,7 @@ class AnalysisGateway(Answering):
         journal: Journal,
         clock: Clock,
         attachments: Attachments,
-        table: Path | None,
+        table: Path | Builds | None,
         *,
         changed: Callable[[], None],
         on_fatal: Callable[[str], None],
@@ -72,7 +79,7 @@ class AnalysisGateway(Answering):
         self._analyst = analyst
         self._listed: dict[Symbol, str] = {}
         self._pool: ProcessPoolExecutor | None = None
-        self._loaded: dict[str, asyncio.Task[tuple[int, tuple[Coverage, ...]]]] = {}
+        self._loaded: dict[str, asyncio.Task[Loaded]] = {}
         self._batches = 0
 
     async def close(self) -> None:
@@ -108,18 +115,35 @@ class AnalysisGateway(Answering):
             return ReadExpired(what=what)
         if self._table is None:
             return ReadFailed(what=what, reason="no research source is joined to this profile yet")
+        told = "the research table"
         try:
-            content = await asyncio.to_thread(self._table.read_bytes)
+            path = await self._made(self._table, wanted)
+            told = path.name
+            content = await asyncio.to_thread(path.read_bytes)
             name = await asyncio.to_thread(self._attachments.put, content)
-            stocks, coverage = await self.in_time(asyncio.shield(self._load(name, content)), wanted.valid_until)
+            loaded = await self.in_time(asyncio.shield(self._load(name, content)), wanted.valid_until)
         except TooLate:
             return ReadExpired(what=what)
         except OSError as error:
-            return ReadFailed(what=what, reason=f"{self._table.name}: {error.strerror}")
+            return ReadFailed(what=what, reason=f"{told}: {error.strerror}")
         except Exception as error:  # noqa: BLE001  whatever the table does, the request gets its one outcome
             await self._forget(error)
-            return ReadFailed(what=what, reason=f"{self._table.name}: {error}")
-        return ResearchAnswered(table=name, stocks=stocks, coverage=coverage)
+            return ReadFailed(what=what, reason=f"{told}: {error}")
+        return ResearchAnswered(
+            table=name,
+            stocks=loaded.stocks,
+            coverage=loaded.coverage,
+            figures=loaded.figures,
+            sources=loaded.sources,
+            notes=loaded.notes,
+            known_until=loaded.known_until,
+        )
+
+    async def _made(self, table: Path | Builds, wanted: ResearchWanted) -> Path:
+        """Return the day's file. One that is built is waited for until the deadline, where a part of it is left."""
+        if isinstance(table, Path):
+            return table
+        return await self.in_time(table.for_day(wanted.day, wanted.valid_until), wanted.valid_until)
 
     async def _batch(self, wanted: BatchWanted, cause: Seq) -> Event:
         if self._clock.now() > wanted.valid_until:
@@ -158,10 +182,10 @@ class AnalysisGateway(Answering):
             self._load(wanted.table, None)
         await asyncio.shield(self._loaded[wanted.table])
 
-    def _load(self, name: str, content: bytes | None) -> asyncio.Task[tuple[int, tuple[Coverage, ...]]]:
-        async def load() -> tuple[int, tuple[Coverage, ...]]:
+    def _load(self, name: str, content: bytes | None) -> asyncio.Task[Loaded]:
+        async def load() -> Loaded:
             known = content if content is not None else await asyncio.to_thread(self._attachments.get, name)
-            return await self._call(helper.load, name, known)
+            return await self._call(helper.load, name, known, self._clock.now())
 
         task = self._loaded[name] = asyncio.get_running_loop().create_task(load())
         return task

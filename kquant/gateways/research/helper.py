@@ -8,14 +8,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from kquant.events.analyzer import BatchRow, Coverage
+from msgspec import Struct
+
+from kquant.events.analyzer import BatchRow, Coverage, SourceUsed
 from kquant.gateways.research.analyst import Subject, subject_of
-from kquant.gateways.research.heuristic import score_row
-from kquant.gateways.research.table import ResearchRow, read_table
-from kquant.values import Symbol
+from kquant.gateways.research.heuristic import CLOSES_LEAST, score_row
+from kquant.gateways.research.lookahead import check_known
+from kquant.gateways.research.provenance import read_notes, read_sources
+from kquant.gateways.research.table import ResearchRow, read_file
+from kquant.values import Micros, Symbol
 
 _tables: dict[str, dict[str, ResearchRow]] = {}
 
@@ -33,15 +39,53 @@ def _leave_with_parent() -> None:
         os._exit(0)
 
 
-def load(table: str, content: bytes) -> tuple[int, tuple[Coverage, ...]]:
-    """Keep a table under its hash; return how many rows it has and how many stocks have each part."""
-    rows = _tables[table] = read_table(content)
+class Loaded(Struct, frozen=True, kw_only=True):
+    """What a table holds, as `research.answered` tells it."""
+
+    stocks: int
+    coverage: tuple[Coverage, ...]
+    figures: tuple[Coverage, ...]
+    sources: tuple[SourceUsed, ...]
+    notes: tuple[str, ...]
+    known_until: Micros | None
+
+
+FIGURES: dict[str, Callable[[ResearchRow], bool]] = {
+    "PER": lambda row: row.per_x100 is not None,
+    "PBR": lambda row: row.pbr_x100 is not None,
+    "statement": lambda row: any(
+        each is not None for each in (row.roe_bp, row.op_margin_bp, row.debt_ratio_bp, row.sales_growth_bp)
+    ),
+    "flows 5d": lambda row: None not in (row.foreign_net_5d, row.institution_net_5d),
+    "flows 20d": lambda row: None not in (row.foreign_net_20d, row.institution_net_20d),
+    "closes 20d": lambda row: row.closes is not None and len(row.closes) >= CLOSES_LEAST,
+    "volumes 20d": lambda row: row.volumes is not None and len(row.volumes) >= CLOSES_LEAST,
+    "52-week high": lambda row: row.w52_high is not None,
+}
+"""What is counted beneath the parts: a part may be known by some of its figures only."""
+
+
+def load(table: str, content: bytes, decision: Micros) -> Loaded:
+    """Keep a table under its hash; return what it holds. Raises LookAheadError for what was not public at *decision*."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "research.parquet"
+        path.write_bytes(content)
+        rows = read_file(path)
+        known_until = check_known(path, decision)
+        sources, notes = read_sources(path), read_notes(path)
+    _tables[table] = rows
     parts = [score_row(row) for row in rows.values()]
-    coverage = tuple(
-        Coverage(part=name, stocks=sum(getattr(each, name) is not None for each in parts))
-        for name in ("financials", "flows", "news", "technicals")
+    return Loaded(
+        stocks=len(rows),
+        coverage=tuple(
+            Coverage(part=name, stocks=sum(getattr(each, name) is not None for each in parts))
+            for name in ("financials", "flows", "news", "technicals")
+        ),
+        figures=tuple(Coverage(part=name, stocks=sum(map(known, rows.values()))) for name, known in FIGURES.items()),
+        sources=sources,
+        notes=notes,
+        known_until=known_until,
     )
-    return len(rows), coverage
 
 
 def score(table: str, codes: Sequence[Symbol]) -> tuple[BatchRow, ...]:

@@ -25,7 +25,9 @@ class ResearchRow(Struct, frozen=True, kw_only=True):
 
     per_x100, pbr_x100: price to earnings and to book, times 100; negative with a loss.   *_bp: basis points.
     *_net_5d, *_net_20d: net shares bought.   news_tone: -100 to 100.   closes, volumes: daily, newest last, won, shares.
-    w52_high: won.   titles: of news, newest first, as published; the column may be absent.
+    w52_high: won.   titles: of news, newest first, as published.
+
+    Columns from `titles` on may be absent. rsi14_x100: RSI in hundredths.   atr14_bp: the mean range, of the price.
     """
 
     code: str
@@ -46,6 +48,11 @@ class ResearchRow(Struct, frozen=True, kw_only=True):
     volumes: tuple[int, ...] | None
     w52_high: int | None
     titles: tuple[str, ...] | None = None
+    ret_5d_bp: int | None = None
+    ret_60d_bp: int | None = None
+    rsi14_x100: int | None = None
+    atr14_bp: int | None = None
+    above_52w_low_bp: int | None = None
 
 
 def read_table(content: bytes) -> dict[str, ResearchRow]:
@@ -53,19 +60,22 @@ def read_table(content: bytes) -> dict[str, ResearchRow]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "research.parquet"
         path.write_bytes(content)
-        try:
-            with duckdb.connect() as connection:
-                there = {
-                    name
-                    for name, *_ in connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
-                }
-                columns = [
-                    each.name for each in msgspec.structs.fields(ResearchRow) if each.required or each.name in there
-                ]
-                relation = connection.execute(f"SELECT {', '.join(columns)} FROM read_parquet(?)", [str(path)])  # noqa: S608
-                found = relation.fetchall()
-        except duckdb.Error as error:
-            raise ResearchError(f"the research table cannot be read: {str(error).splitlines()[0]}") from None
+        return read_file(path)
+
+
+def read_file(path: Path) -> dict[str, ResearchRow]:
+    """Return the rows of a file by code. Raises ResearchError."""
+    try:
+        with duckdb.connect() as connection:
+            there = {
+                name
+                for name, *_ in connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
+            }
+            columns = [each.name for each in msgspec.structs.fields(ResearchRow) if each.required or each.name in there]
+            relation = connection.execute(f"SELECT {', '.join(columns)} FROM read_parquet(?)", [str(path)])  # noqa: S608
+            found = relation.fetchall()
+    except duckdb.Error as error:
+        raise ResearchError(f"the research table cannot be read: {str(error).splitlines()[0]}") from None
     try:
         rows = [msgspec.convert(dict(zip(columns, row, strict=True)), ResearchRow) for row in found]
     except msgspec.ValidationError as error:

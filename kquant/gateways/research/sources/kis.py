@@ -212,12 +212,12 @@ class Kis:
 
 
 def by_turnover(stocks: Sequence[Stock]) -> tuple[Stock, ...]:
-    """Return them most traded first, by the volume of the session before at the base price; ties by code."""
+    """Return them most traded first, by the volume of the session before at the base price; funds last; ties by code."""
 
-    def turnover(listed: Listed) -> int:
-        return listed.base * listed.prev_volume
+    def place(listed: Listed) -> tuple[bool, int, str]:
+        return listed.kind == "fund", -listed.base * listed.prev_volume, listed.code
 
-    return tuple(sorted(stocks, key=lambda stock: (-turnover(stock.listed), stock.code)))
+    return tuple(sorted(stocks, key=lambda stock: place(stock.listed)))
 
 
 def shares_of(zipped: bytes, market: str) -> dict[str, Shares]:

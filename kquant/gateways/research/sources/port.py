@@ -43,18 +43,18 @@ class Empty(SourceError):
 
 
 class PriceRow(Struct, frozen=True, kw_only=True, gc=False):
-    """One stock's session. open, high, low: 0 in a session without a trade.   shares: listed, None unknown.
+    """One stock's session. open, high, low, volume: 0 without a trade, None unknown.   shares: listed, None unknown.
 
     base: the session's base price, None where the prices are already adjusted.
     """
 
     code: str
     session: date
-    open: int
-    high: int
-    low: int
     close: int
-    volume: int
+    open: int | None = None
+    high: int | None = None
+    low: int | None = None
+    volume: int | None = None
     base: int | None = None
     shares: int | None = None
 
