@@ -14,7 +14,7 @@ import structlog
 from cyclopts import App, CycloptsError, Parameter, validators
 from rich.console import Console
 
-from kquant.cli import codes
+from kquant.cli import codes, sense
 from kquant.cli.days import DayError
 from kquant.cli.shell import (
     ConfigFile,
@@ -31,6 +31,7 @@ from kquant.gateways.operator import NoInstance
 from kquant.hours import table_warnings
 from kquant.values import KST, KquantError
 
+log = structlog.get_logger("kquant.run")
 config_app = App(name="config", help="Look at the settings.")
 app.command(config_app)
 
@@ -81,6 +82,8 @@ def run(
     loaded = settings_for(profile, config, set_, demo__day=day, journal__data=None if data is None else str(data))
     if market is not None and not market.is_dir():
         raise DayError(f"--market {market} is not a market day's folder: make one with `kquant market import`")
+    for text in sense.warnings(loaded.settings):
+        log.warning(text)
     console = Console(stderr=json)
     if days is None and loaded.settings.broker.exchange == "embedded":
         days = 1
@@ -103,9 +106,15 @@ def _check_speed(speed: str) -> None:
 
 @config_app.command
 def check(*, profile: Profile = "demo", config: ConfigFile = None, set_: Setting = None, json: Json = False) -> int:
-    """Check the settings; an unknown or mistyped key is refused by name. A calendar that ends soon is warned of."""
+    """Check the settings; an unknown or mistyped key is refused by name.
+
+    Warned of are a calendar that ends soon, and settings that trade nothing.
+    """
     loaded = settings_for(profile, config, set_)
-    warnings = table_warnings(datetime.now(KST).date(), loaded.settings.krx.calendar)
+    warnings = (
+        *table_warnings(datetime.now(KST).date(), loaded.settings.krx.calendar),
+        *sense.warnings(loaded.settings),
+    )
     if json:
         print_json(
             {
@@ -172,7 +181,7 @@ def _complain(text: str, code: int) -> int:
 
 
 def _load_commands() -> None:
-    from kquant.cli import arm, exchange, init, market, operate, past  # noqa: F401, PLC0415  they register themselves
+    from kquant.cli import arm, exchange, init, market, operate, past, scores  # noqa: F401, PLC0415  they register themselves
 
 
 def _configure_logs() -> None:

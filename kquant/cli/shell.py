@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
+from kquant.cli.sense import contradiction
 from kquant.config import ConfigError, Loaded, load, parse_value
 
 Profile = Annotated[str, Parameter(name=("--profile", "-p"))]
@@ -34,7 +35,11 @@ def settings_for(profile: str, file: Path | None, sets: list[str] | None, **over
         if not equals:
             raise ConfigError(f"--set {text}: write section.key=value")
         single[key.strip()] = parse_value(value.strip())
-    return load(profile, file=file, overrides=given, sets=single)
+    loaded = load(profile, file=file, overrides=given, sets=single)
+    refused = contradiction(loaded.settings)
+    if refused is not None:
+        raise ConfigError(refused)
+    return loaded
 
 
 def print_json(document: Any) -> None:
