@@ -98,7 +98,16 @@ def test_what_awaits_its_answer_is_committed_with_it(
     journal: SqliteJournal, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "PATIENCE_SECONDS", 1_000.0)
+    patient, wait = Flag(), journal._changed.wait
+
+    def waiting(timeout: float | None = None) -> bool:
+        if timeout is not None:
+            patient.set()
+        return wait(timeout)
+
+    monkeypatch.setattr(journal._changed, "wait", waiting)
     fired = journal.place("market", [FIRED], by="market")[0]
+    assert patient.wait(20), "the writer waits for the answer, and for no longer than its patience"
     journal.append("orders", [alert("the answer")], by="orders", caused_by=fired.seq).result(20)
     assert disk.commits == [["market.trigger_fired", "alert.raised"]]
 
