@@ -9,7 +9,11 @@ from bench.mutants.mutant import Mutant
 _gateway = partial(
     Mutant,
     file="kquant/gateways/kis/rest/orders.py",
-    near=("tests/gateways_kis/test_orders.py", "tests/gateways_kis/test_orders_on_the_wire.py"),
+    near=(
+        "tests/gateways_kis/test_orders.py",
+        "tests/gateways_kis/test_orders_on_the_wire.py",
+        "tests/gateways_kis/test_orders_halt.py",
+    ),
     wide=("tests/hours/test_order_gate.py", "tests/soak"),
 )
 
@@ -17,20 +21,26 @@ MUTANTS = (
     _gateway(
         name="an order is posted twice",
         breaks="O2 one POST an intent",
-        old="await self.append(await self._post(intent), seq, 1)",
-        new="await self._post(intent)\n        await self.append(await self._post(intent), seq, 1)",
+        old="await self.append(self._last_gate(intent) or await self._post(intent), seq, 1)",
+        new="await self._post(intent)\n        await self.append(self._last_gate(intent) or await self._post(intent), seq, 1)",
     ),
     _gateway(
         name="an order leaves before its send is durable",
         breaks="O1 durable before the first byte",
-        old="if not await self.append(OrderSendStarted(intent=intent.intent), seq):",
-        new="if self.spawn(self.append(OrderSendStarted(intent=intent.intent), seq)):  # type: ignore[func-returns-value]",
+        old="lambda done: self._loop.call_soon_threadsafe(self._on_mark, seq, intent, mark, done.exception())\n        )",
+        new="lambda done: None\n        )\n        self._loop.call_soon_threadsafe(self._on_mark, seq, intent, mark, None)",
     ),
     _gateway(
         name="a send that somebody began already is made again",
         breaks="O2 one POST an intent",
         old="return  # somebody began this send",
         new="pass  # somebody began this send",
+    ),
+    _gateway(
+        name="a send whose mark was refused is made all the same",
+        breaks="O2 one POST an intent",
+        old="elif error is None and isinstance(mark, OrderSendStarted) and not self._closing:",
+        new="elif isinstance(mark, OrderSendStarted) and not self._closing:",
     ),
     _gateway(
         name="an unknown order is posted again at the start",
