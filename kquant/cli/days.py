@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from datetime import date
 from pathlib import Path
@@ -132,15 +133,22 @@ def one_account(data: Path, account: str | None, command: str, *, running: bool 
 
 
 def is_running(account: Path) -> bool:
-    """Tell whether an instance holds the account's lock right now."""
+    """Tell whether an instance holds the account's lock right now.
+
+    Another user's lock cannot be tried: it counts as held, so that the instance is asked and the answer says whose it is.
+    """
     lock = FileLock(account / "lock", timeout=0)
     if not (account / "lock").exists():
         return False
     try:
         with lock:
             return False
-    except Timeout:
+    except (Timeout, PermissionError):
         return True
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return False  # nobody trades in a folder that cannot be written
 
 
 def take_lock(account: Path) -> FileLock:

@@ -35,7 +35,12 @@ def ask_now(folder: Path, command: str, **fields: Any) -> dict[str, Any]:
         raise NoInstance(f"the instance in {folder} went away before it answered {command}: {error}") from None
     if not lines:
         raise NoInstance(f"the instance in {folder} went away before it answered {command}")
-    answer = msgspec.json.decode(lines[0], type=dict[str, Any])
+    try:
+        answer = msgspec.json.decode(lines[0], type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise NoInstance(
+            f"what answers for the instance in {folder} is no kquant: start one with `kquant run`"
+        ) from None
     if "error" in answer:
         raise Refused(f"the running instance refused {command}: {answer['error']}")
     return answer

@@ -299,11 +299,16 @@ async def ask_stream(account_folder: Path, command: str, **fields: Any) -> Any:
     """Yield the answer's lines as they come."""
     try:
         instance = msgspec.json.decode((account_folder / INSTANCE).read_bytes(), type=dict[str, Any])
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(instance["port"]), limit=LINE_LIMIT)
-    except (OSError, msgspec.DecodeError, KeyError) as error:
-        known = f": {error}" if not isinstance(error, OSError) else ""
+        token, port = instance["token"], int(instance["port"])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LINE_LIMIT)
+    except PermissionError as error:
+        raise NoInstance(
+            f"{error.filename} is for the user alone who started `kquant run`: do this as that user"
+        ) from None
+    except (OSError, OverflowError, ValueError, TypeError, KeyError) as error:
+        known = f" ({INSTANCE} is damaged)" if not isinstance(error, OSError) else ""
         raise NoInstance(f"no running instance in {account_folder}{known}: start one with `kquant run`") from None
-    writer.write(msgspec.json.encode({"token": instance["token"], "command": command, **fields}) + b"\n")
+    writer.write(msgspec.json.encode({"token": token, "command": command, **fields}) + b"\n")
     try:
         while line := await reader.readline():
             yield line

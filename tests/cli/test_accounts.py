@@ -1,8 +1,12 @@
 """halt, resume and status find their account: the one there is, the one that runs, or the one that is named."""
 
+import socket
+import threading
+from pathlib import Path
+
 import pytest
 
-from kquant.cli import main, operate
+from kquant.cli import days, main, operate
 from kquant.cli.days import DayError, account_folders, one_account, take_lock
 from kquant.gateways.lastgate import HaltFlag
 
@@ -63,6 +67,61 @@ def test_a_running_instance_is_halted_without_a_file_where_none_can_be_written(t
     finally:
         lock.release()
     assert "the running instance has recorded it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["status", "halt", "resume", "flatten", "disarm"])
+def test_an_instance_of_another_user_is_told_from_none(tmp_path, capsys, monkeypatch, command):
+    """Said to run nothing, somebody would start a second one, or believe that it is halted."""
+    folder = tmp_path / DEMO
+    folder.mkdir()
+    for name in ("lock", "instance.json", "HALT", "ARMED"):
+        (folder / name).touch()
+
+    def denied(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    for method in ("read_bytes", "write_text", "unlink"):
+        monkeypatch.setattr(Path, method, denied)
+    monkeypatch.setattr(days.FileLock, "acquire", denied)
+    code = main([command, "--data", str(tmp_path)])
+    said = capsys.readouterr()
+    if command == "halt":  # it was halted before, which holds
+        assert (code, "has not recorded it yet" in said.out) == (0, True)
+        return
+    assert code in {2, 3}
+    [line] = said.err.splitlines()
+    assert ("user alone who started" in line) or (command == "disarm" and "by hand (Permission denied)" in line)
+
+
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", "{}", '{"port": "x", "token": "t"}', '{"port": 99999999, "token": "t"}', '{"port": null, "token": 1}']
+)  # fmt: skip
+def test_a_damaged_instance_file_is_no_instance(tmp_path, capsys, damage):
+    (tmp_path / DEMO).mkdir()
+    (tmp_path / DEMO / "instance.json").write_text(damage)
+    assert main(["status", "--data", str(tmp_path)]) == 3
+    [line] = capsys.readouterr().err.splitlines()
+    assert "is damaged" in line
+
+
+def test_another_program_on_a_killed_instances_port_is_no_kquant(tmp_path, capsys):
+    (tmp_path / DEMO).mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (tmp_path / DEMO / "instance.json").write_text(f'{{"port": {port}, "token": "t"}}')
+
+        def answer():
+            one, _ = server.accept()
+            one.recv(4096)
+            one.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            one.close()
+
+        other = threading.Thread(target=answer)
+        other.start()
+        assert main(["status", "--data", str(tmp_path)]) == 3
+        other.join()
+    [line] = capsys.readouterr().err.splitlines()
+    assert "is no kquant" in line
 
 
 def test_resuming_what_is_not_halted_says_so(tmp_path, capsys):
