@@ -167,6 +167,16 @@ def test_an_absurd_confirmed_price_is_denied_and_stops_no_run() -> None:
     check(world)
 
 
+@pytest.mark.parametrize("missing", ["upper", "lower"])
+def test_a_stock_whose_limits_nobody_tells_is_not_bought(missing: str) -> None:
+    """O10: a rule on the day's limits never passes because they are not known."""
+    world = opened()
+    world.broker.quote_flags = {missing: 0}
+    world.signal("000900")
+    assert [denied.rule for denied in world.all(OrderDenied)] == ["UNLISTED"]
+    assert world.all(OrderIntended) == []
+
+
 @pytest.mark.parametrize(
     ("rule", "changed"), [("REPEAT", {"repeat_seconds": 300}), ("ORDERS_PER_MINUTE", {"max_orders_per_minute": 1})]
 )

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from kquant.domain.orders import risk
 from kquant.domain.orders.draft import Draft
-from kquant.domain.orders.risk import Case
+from kquant.domain.orders.risk import Breach, Case
 from kquant.domain.orders.sizing import with_costs
 from kquant.domain.orders.state import Asked, Own
 from kquant.events.orders import OrderDenied, OrderIntended, QuoteAnswered
@@ -50,11 +50,7 @@ def quoted(draft: Draft, asked: Asked, quote: QuoteAnswered | None) -> None:
     """Go on with a signal whose price was asked for. quote: None where there was no answer in time."""
     signal = draft.seen.heard.signals[asked.decision]
     if quote is None:
-        draft.emit(
-            OrderDenied(
-                code=asked.code, side="buy", rule="QUOTE_MISSING", value=0, limit=1, decision=asked.decision
-            )
-        )  # fmt: skip
+        _deny(draft, signal, risk.QUOTE_MISSING, asked.decision)
         return
     case = case_now(draft, signal, quote)
     if _may_go(draft, case, asked.decision):
@@ -64,13 +60,16 @@ def quoted(draft: Draft, asked: Asked, quote: QuoteAnswered | None) -> None:
 def _may_go(draft: Draft, case: Case, decision: Seq) -> bool:
     breach = risk.breach_of(case)
     if breach is not None:
-        draft.emit(
-            OrderDenied(
-                code=case.signal.code, side="buy", rule=breach.rule, value=breach.value, limit=breach.limit,
-                decision=decision,
-            )
-        )  # fmt: skip
+        _deny(draft, case.signal, breach, decision)
     return breach is None
+
+
+def _deny(draft: Draft, signal: BuySignalled, breach: Breach, decision: Seq) -> None:
+    draft.emit(
+        OrderDenied(
+            code=signal.code, side="buy", rule=breach.rule, value=breach.value, limit=breach.limit, decision=decision
+        )
+    )  # fmt: skip
 
 
 def _intend(draft: Draft, case: Case, decision: Seq, quote: Seq | None) -> None:

@@ -64,9 +64,10 @@ def max_buys_stock(case: Case) -> Finding:
 
 
 def unlisted(case: Case) -> Finding:
-    """Nothing is known of it: neither flags nor limits. A price that is yet to be confirmed will tell."""
-    is_known = case.stock is not None or case.quote is not None or case.risk.confirm_price
-    return None if is_known else (0, 1)
+    """Nothing is known of it: neither flags nor limits. A price that is yet to be confirmed will tell, or else nobody."""
+    if case.quote is not None:
+        return None if case.upper is not None and case.lower is not None else (0, 1)
+    return None if case.stock is not None or case.risk.confirm_price else (0, 1)
 
 
 def stock_halted(case: Case) -> Finding:
