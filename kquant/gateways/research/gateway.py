@@ -143,7 +143,8 @@ class AnalysisGateway(Answering):
         """Return the day's file. One that is built is waited for until the deadline, where a part of it is left."""
         if isinstance(table, Path):
             return table
-        return await self.in_time(table.for_day(wanted.day, wanted.valid_until), wanted.valid_until)
+        made = table.for_day(wanted.day, wanted.valid_until)  # noqa: ASYNC240  no path, but who makes one
+        return await self.in_time(made, wanted.valid_until)
 
     async def _batch(self, wanted: BatchWanted, cause: Seq) -> Event:
         if self._clock.now() > wanted.valid_until:
