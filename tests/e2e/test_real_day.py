@@ -1,10 +1,12 @@
 """The recorded day of 2026-01-15, imported and traded once by the commands; skipped where its data is not present."""
 
+import json
 import re
 import shutil
 from collections import Counter
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from kquant.events.analyzer import BatchScored, BatchWanted, PicksChosen
@@ -18,7 +20,7 @@ from kquant.journal import read_day
 from kquant.values import kst_clock
 
 from .conftest import Traded
-from .world import ACCOUNT, kquant, of
+from .world import ACCOUNT, SHARED, kquant, of
 from .world import REAL_DAY as DAY
 
 pytestmark = pytest.mark.timeout(400)
@@ -133,3 +135,43 @@ def test_the_report_says_how_many_stocks_have_a_drawn_path(real):
 def test_the_report_says_how_many_stocks_follow_recorded_bars(real):
     for text in reports(real):
         assert re.search(rf"(?<![\d,]){BARS} [a-z ]*recorded bars", text)
+
+
+DAILY = SHARED / f"day-{DAY}" / "daily_all_20260102_20260116.parquet"
+AFTER = f"FROM '{DAILY}' WHERE date = DATE '2026-01-16' AND market <> 'KONEX' AND volume > 0"
+"""Whoever traded in the session after the real day."""
+
+
+def calibrated(real, *arguments):
+    done = kquant("scores", "calibrate", real.folder, "--outcomes", DAILY, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_real_days_picks_are_held_against_the_returns_of_the_next_day(real):
+    """Returns of the official rows, close over base, reckoned here by another way."""
+    bp = "(close / (close - change) - 1) * 10000"
+    found = json.loads(calibrated(real, "--json"))
+    [picked] = of(real.facts, PicksChosen)
+    codes = [pick.code for pick in picked.picks]
+    for chosen, wanted in zip(found["chosen"], (codes, codes[: picked.subscribed]), strict=True):
+        [(count, mean, middle, rose)] = duckdb.execute(
+            f"SELECT count(*), avg({bp}), median({bp}), 100 * avg((change > 0)::INT) {AFTER} AND code IN (SELECT unnest(?))",
+            [wanted],
+        ).fetchall()
+        [(usual,)] = duckdb.execute(f"SELECT avg({bp}) {AFTER}").fetchall()
+        came = chosen["came"]
+        assert (came["samples"], came["days"], chosen["sufficient"]) == (count, 1, False)
+        assert came["mean_bp"] == pytest.approx(mean, abs=1)
+        assert came["median_bp"] == pytest.approx(middle, abs=1)
+        assert came["excess_bp"] == pytest.approx(mean - usual, abs=2)
+        assert came["up_percent"] == pytest.approx(rose, abs=0.5)
+
+
+def test_one_real_day_is_insufficient_whatever_it_shows(real):
+    text = calibrated(real)
+    assert "picks: insufficient 표본 부족: 100 samples on 1 day, wanted 300 on 20 days" in text
+    assert "decile " not in text
+    shown = calibrated(real, "--least-days", 1)
+    assert "decile " in shown
+    assert "picks: insufficient 표본 부족: 100 samples on 1 day, wanted 300 on 1 day" in shown

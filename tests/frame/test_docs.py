@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = ("README.md", "README.ko.md", *(f"docs/{name}.md" for name in ("guide", "operations", "exchange", "hours", "scoring")))
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ALL = "\n".join(PAGES.values()).replace("\\\n", " ")
-NESTED = ("replay", "config", "market")
+NESTED = ("replay", "config", "market", "scores")
 COMMAND = re.compile(r"(?<![\w/@-])kquant ([a-z]+)(?: ([a-z]+)(?![\w=.]))?([^`\n|]*)")
 COMMANDS = ("run", "init", "exchange", "status", "halt", "resume", "flatten", "arm", "disarm", "events", "why", "report", *NESTED)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")

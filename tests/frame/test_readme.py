@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")
 KOREAN = (ROOT / "README.ko.md").read_text(encoding="utf-8")
-NESTED = {"replay", "config", "market"}
+NESTED = {"replay", "config", "market", "scores"}
 
 
 def commands(text: str) -> set[tuple[str, ...]]:
