@@ -23,7 +23,7 @@ from kquant.views.page_style import STYLE
 from kquant.views.portfolio import PortfolioView, equity, portfolio_view
 from kquant.views.scores import lacking, picks_view, scores_view
 from kquant.views.slots import occupancy
-from kquant.views.summary import DaySummary, day_summary
+from kquant.views.summary import NEXT_DAY, DaySummary, day_summary
 from kquant.views.words import arrow, counted, named, percent, rate_bp, signed_won, won
 
 MOST_CHARTS = 12
@@ -82,10 +82,17 @@ def _header(summary: DaySummary) -> str:
     live = ' class="live"' if summary.profile == "live" else ""
     return (
         f"<header><div><h1>{escape(summary.day)} <b{live}>{escape(summary.profile)}</b></h1>"
-        f"<p>{span} · {summary.facts:,} events · day {state}</p></div>"
+        f"<p>{span} · {summary.facts:,} events · day {state}</p>{_unreconciled(summary)}</div>"
         '<div class="legend"><span class="up">▲ up, buy</span><span class="down">▼ down, sell</span>'
         '<label><input type="checkbox" id="west"> Western colours</label></div></header>'
     )
+
+
+def _unreconciled(summary: DaySummary) -> str:
+    """Return the one thing a reader must not have to look for."""
+    if summary.verdict is None or summary.verdict.agrees:
+        return ""
+    return f'<p class="bad">✗ 미대사 · {escape(verdict(summary.verdict))}. {escape(NEXT_DAY)}</p>'
 
 
 def _tiles(summary: DaySummary) -> str:

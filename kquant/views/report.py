@@ -15,11 +15,10 @@ from kquant.views.orders import OrderLine, orders_view
 from kquant.views.page import html_report
 from kquant.views.portfolio import PortfolioView, portfolio_view
 from kquant.views.scores import lacking, picks_view, scores_view
-from kquant.views.summary import DaySummary, day_summary
+from kquant.views.summary import NEXT_DAY, DaySummary, day_summary
 from kquant.views.words import columns, named, percent, rate_bp, signed_won, width, won
 
 WIDTH = 100
-NEXT_DAY = "The next day of this account buys nothing until `kquant resume`; exits keep working."
 MOST_ROWS = 15
 """Rows of a long table in the text; the page has them all."""
 
@@ -62,6 +61,8 @@ def _heading(text: str) -> list[str]:
 
 def _title(summary: DaySummary) -> list[str]:
     state = "closed" if summary.closed else "NOT CLOSED"
+    if summary.reconciled is False:
+        state += " · NOT RECONCILED (미대사)"
     head = f"kquant · {summary.day} · profile {summary.profile} · {state}"
     span = (
         ""

@@ -14,6 +14,9 @@ from kquant.views.orders import orders_view
 from kquant.views.portfolio import portfolio_view
 from kquant.views.slots import occupancy
 
+NEXT_DAY = "The next day of this account buys nothing until `kquant resume`; exits keep working."
+"""What a day that did not reconcile means."""
+
 
 class WindowRuns(Struct, frozen=True, kw_only=True):
     """Pipeline runs by the timetable's window, "09:00–10:00" KST as planned."""

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kquant.events.portfolio import DayReconciled
 from kquant.testing.facts import FactLog
 from kquant.views.report import html_report, text_report
 from kquant.views.why import UnknownStock, why
@@ -61,6 +62,20 @@ def test_a_day_without_anything_still_has_a_report() -> None:
     text = text_report(log.facts, replay_command=LINE)
     assert "NOT CLOSED" in text
     assert "never compared" in text
+
+
+def test_a_day_that_did_not_reconcile_says_so_at_the_top_and_what_follows() -> None:
+    log = FactLog()
+    log.start()
+    log.open_day()
+    agreed = html_report(log.facts, replay_command=LINE)
+    log.add("portfolio", DayReconciled(agrees=False, differences=(), why="the balance could not be read <b>"))
+    page, text = html_report(log.facts, replay_command=LINE), text_report(log.facts, replay_command=LINE)
+    assert "NOT RECONCILED (미대사)" in text.splitlines()[1]
+    head = page[: page.index("</header>")]
+    assert "미대사 · not reconciled: the balance could not be read &lt;b&gt;" in head
+    assert "until `kquant resume`" in head
+    assert "미대사" not in agreed
 
 
 def test_no_line_of_the_text_is_much_wider_than_a_hundred_columns() -> None:
