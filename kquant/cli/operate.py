@@ -95,8 +95,9 @@ def resume(
             raise DayError(
                 f"cannot remove {folder / HALT_FILE}: {error.strerror or error}: remove it by hand"
             ) from None
+        where = "the run rests until its next day" if _rests(folder) else "no instance is running"
         text = (
-            f"{'the halt file is removed' if had else f'there is no halt file in {folder}'}; no instance is running. "
+            f"{'the halt file is removed' if had else f'there is no halt file in {folder}'}; {where}. "
             "A day that has the halt on record stays halted until `kquant resume` reaches the run that goes on with it"
         )
     return _said(text, halted=False, recorded=recorded, json=json)
@@ -124,7 +125,7 @@ def _said(text: str, *, halted: bool, recorded: int | None, json: bool) -> int:
 def status(*, account: Account = None, data: Data = None, config: ConfigFile = None, json: Json = False) -> int:
     """Show what the running instance is doing. 상태."""
     folder = one_account(data_folder(data, config), account, "status", running=True)
-    answer = ask_now(folder, "status")
+    answer = _told(folder)
     if json:
         print_json(answer)
         return codes.OK
@@ -173,12 +174,14 @@ def flatten(
     folder = one_account(data_folder(data, config), account, "flatten", running=True)
     if code is not None and CODE.fullmatch(code) is None:
         raise CannotSell(f"{code!r} is no stock code: write six characters such as 005930")
-    shown = ask_now(folder, "status")
+    shown = _told(folder)
     facts = _facts(folder)
     held = portfolio_view(facts).positions
     lines = [line for line in held if code in {None, line.code}]
-    _sellable(shown, lines, held, code)
-    _confirmed(lines, code, yes=yes)
+    bought = _being_bought(facts) if code is None else {}
+    if lines or not bought:
+        _sellable(shown, lines, held, code)
+    _confirmed(lines, code, bought, yes=yes)
     fields = {} if code is None else {"code": code}
     seq = int(order(folder, "flatten", reason=reason, **fields)["seq"])
     wanted = {line.code for line in lines}
@@ -197,6 +200,21 @@ def flatten(
     return codes.OK
 
 
+def _told(folder: Path) -> dict[str, Any]:
+    """Return what the running instance says of itself. Raises NoInstance, which tells a run that rests from none."""
+    try:
+        return ask_now(folder, "status")
+    except NoInstance as error:
+        if not isinstance(error, Refused) and _rests(folder):
+            raise NoInstance(f"the run in {folder} rests until its next day: nothing is traded now") from None
+        raise
+
+
+def _rests(folder: Path) -> bool:
+    """Tell whether an instance is up that trades no day now: it holds the lock and answers nobody."""
+    return is_running(folder) and not (folder / INSTANCE).exists()
+
+
 def _facts(folder: Path) -> list[Recorded]:
     return [decode_row(row) for row in asyncio.run(ask(folder, "events", after=0, follow=False))]
 
@@ -210,6 +228,20 @@ def _being_sold(facts: Sequence[Recorded]) -> dict[Symbol, str]:
                 found[code] = f"is being sold already, intent {intent}"
             case OrderFinished(code=code, side="sell"):
                 found.pop(code, None)
+            case _:
+                continue
+    return found
+
+
+def _being_bought(facts: Sequence[Recorded]) -> dict[int, str]:
+    """Return the buys under way, by intent: selling everything cancels them and sells what they still bring."""
+    found: dict[int, str] = {}
+    for fact in facts:
+        match fact.event:
+            case OrderIntended(side="buy", intent=intent, code=code, name=name):
+                found[intent] = f"{code} {name}"
+            case OrderFinished(intent=intent):
+                found.pop(intent, None)
             case _:
                 continue
     return found
@@ -231,7 +263,7 @@ def _sellable(
         raise CannotSell(f"nothing can be sold: {armed_words(live)}")
 
 
-def _confirmed(lines: Sequence[PositionLine], code: str | None, *, yes: bool) -> None:
+def _confirmed(lines: Sequence[PositionLine], code: str | None, bought: dict[int, str], *, yes: bool) -> None:
     """Show what would be sold and have it confirmed. Raises CannotSell."""
     console = Console(stderr=True)
     rows: list[tuple[str, ...]] = [
@@ -241,8 +273,11 @@ def _confirmed(lines: Sequence[PositionLine], code: str | None, *, yes: bool) ->
     if len(rows) > 1:
         rows.append(("", "합계 · in all", "", "", total))
     head = ("code", "종목", "수량 · shares", "현재가 · last", "평가금액 · value")
-    for text in columns(head, rows, right=(2, 3, 4)):
+    for text in columns(head, rows, right=(2, 3, 4)) if rows else []:
         console.print(text, highlight=False, soft_wrap=True)
+    if bought:
+        under_way = ", ".join(dict.fromkeys(bought.values()))
+        console.print(f"매수 주문 취소 · buys to be cancelled: {under_way}", highlight=False, soft_wrap=True)
     if yes:
         return
     if not sys.stdin.isatty():
