@@ -6,7 +6,7 @@ import asyncio
 import io
 import urllib.parse
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, time
 from decimal import Decimal
@@ -24,6 +24,7 @@ from kquant.values import Krw, Micros, Shares, Symbol, from_kst
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LEAP_MOST_US = 200_000_000
+PARAMS = web.RequestKey("params", dict)
 
 DAY = date(2026, 11, 20)
 MORNING = from_kst(DAY, time(7, 20))
@@ -69,7 +70,7 @@ class FakeSite:
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
         self.asked: list[tuple[str, dict[str, str]]] = []
-        self.headers: list[dict[str, str]] = []
+        self.headers: list[Mapping[str, str]] = []
         self.base_url = ""
         self.released = asyncio.Event()
 
@@ -93,8 +94,8 @@ class FakeSite:
         if request.method == "POST":
             params |= dict(urllib.parse.parse_qsl((await request.read()).decode(), keep_blank_values=True))
         self.asked.append((request.path, params))
-        self.headers.append(dict(request.headers))
-        request["params"] = params
+        self.headers.append(request.headers.copy())
+        request[PARAMS] = params
         return await self.handler(request)
 
     def service(self, **changes: Any) -> ResearchServiceSettings:
@@ -144,7 +145,9 @@ def huge(size: int) -> Handler:
 HTML = "<html><body>서비스 점검중입니다</body></html>".encode()
 DAMAGED: dict[str, Handler] = {
     "html": always(200, HTML, {"Content-Type": "text/html"}),
-    "invalid utf-8": always(200, b'{"status":"\xff\xfe","items":[{"title":"\xc3(","pubDate":"Fri, 20 Nov 2026 07:20:00 +0900"}]}'),
+    "invalid utf-8": always(
+        200, b'{"status":"\xff\xfe","items":[{"title":"\xc3(","pubDate":"Fri, 20 Nov 2026 07:20:00 +0900"}]}'
+    ),
     "cut": always(200, b'{"status":"000","list":[{"rcept_no":"2026'),
     "wrong types": always(200, b'{"status":0,"list":{},"items":{},"total":"x"}'),
     "a list": always(200, b"[]"),
@@ -220,7 +223,7 @@ class DartPages:
         self.page = 100
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
-        params = request["params"]
+        params = request[PARAMS]
         match request.path.rpartition("/")[2]:
             case "corpCode.xml":
                 return web.Response(body=corp_codes(self.companies))
@@ -270,7 +273,7 @@ class KrxPages:
             return web.Response(text="<html></html>", headers={"Set-Cookie": "JSESSIONID=1; Path=/"})
         if self.instead is not None:
             return await self.instead(request)
-        params = request["params"]
+        params = request[PARAMS]
         match params["bld"].rpartition("/")[2]:
             case "MDCSTAT01501":
                 return web.json_response({"OutBlock_1": self.prices.get(params["trdDd"], []), "CURRENT_DATETIME": ""})

@@ -92,19 +92,25 @@ def guard(setup: Setup, heard: Heard) -> None:
             heard.note("down", type(error).__name__)
             raise
         response._content = bytes(body)  # noqa: SLF001  as requests itself keeps a body that was read
-        _judge(response.status_code, bytes(body[:200]), heard)
+        _judge(response.status_code, bytes(body), heard, data=request.url.endswith("getJsonData.cmd"))
         return response
 
     requests.Session.send = bounded  # type: ignore[method-assign,assignment]
 
 
-def _judge(status: int, start: bytes, heard: Heard) -> None:
-    if start.strip().startswith(b"LOGOUT"):
+def _judge(status: int, body: bytes, heard: Heard, *, data: bool) -> None:
+    """Note what an answer is that pykrx would take for an empty table."""
+    if body.strip().startswith(b"LOGOUT"):
         heard.note("refused", "KRX logged us out, or never in")
     elif status == 429 or status >= 500:
         heard.note("down", f"HTTP {status}")
     elif status != 200:
         heard.note("refused", f"HTTP {status}, which KRX says to who is not logged in")
+    elif data:
+        try:
+            msgspec.json.decode(body, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            heard.note("unreadable", "an answer that is no JSON object")
 
 
 def answer(request: Request, stock: Any, heard: Heard) -> Reply:

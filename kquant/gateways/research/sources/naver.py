@@ -44,6 +44,8 @@ SILENT_MOST: Final = 50
 FAILURES_MOST: Final = 5
 """So many companies in a row that could not be asked: the service is left."""
 MIN_YEAR: Final = 1990
+AHEAD_US: Final = 3_600 * SECOND_US
+"""A publisher's clock may be so far ahead of ours; what is dated later is not out yet."""
 DAY_US: Final = 86_400 * SECOND_US
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,100}>")
 
@@ -164,7 +166,7 @@ def titles_of(answer: Answer, stock: Stock, now: Micros, within_us: int) -> list
     for item in found.items:
         title = plain(item.title)
         published = published_at(item.pubDate)
-        if not title or stock.listed.name not in title or not now - within_us <= published <= now + DAY_US:
+        if not title or stock.listed.name not in title or not now - within_us <= published <= now + AHEAD_US:
             continue
         link = item.originallink.strip() or item.link.strip()
         key = hashlib.sha256((link or title).encode()).hexdigest()[:24]

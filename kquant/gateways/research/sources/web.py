@@ -98,7 +98,7 @@ class Web:
         most_bytes: int = MOST_BYTES,
     ) -> Answer:
         """Return the answer, whatever its status says short of 429 and 5xx. Raises SourceError."""
-        why = ""
+        why, limited = "", False
         for number in range(TRIES):
             if number:
                 await self._wait(BACK_OFF_SECONDS << (number - 1))
@@ -106,9 +106,11 @@ class Web:
             try:
                 answer, asked_to_wait = await self._once(path, params, headers, most_bytes)
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                limited = False
                 why = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
                 continue
-            if answer.status == 429:
+            limited = answer.status == 429
+            if limited:
                 why = "429 too many requests"
                 if asked_to_wait > LONGEST_WAIT_SECONDS:
                     raise SourceRefused(f"{self._name}: {why}, come back in {asked_to_wait} s")
@@ -117,7 +119,7 @@ class Web:
                 why = f"HTTP {answer.status}"
             else:
                 return answer
-        raise SourceDown(f"{self._name}: {why}, {TRIES} times")
+        raise (SourceRefused if limited else SourceDown)(f"{self._name}: {why}, {TRIES} times")
 
     async def _once(
         self, path: str, params: Mapping[str, str], headers: Mapping[str, str] | None, most_bytes: int
