@@ -401,3 +401,14 @@ async def test_a_halt_between_a_mark_and_its_commit_stops_the_order_at_once(tmp_
     assert desk.calls.posts == 0
     await desk.gateway.close()
     desk.journal.close()
+
+
+async def test_a_mark_that_is_refused_because_the_send_was_begun_already_posts_nothing():
+    desk = Desk()
+    await desk.gateway.start()
+    desk.intend()
+    desk.gateway._marked = 0  # as if the place had been told twice
+    desk.gateway._mark_placed()
+    await desk.settle()
+    assert [name_of(fact.event) for fact in desk.outcomes()] == ["order.send_started", "order.accepted"]
+    assert desk.calls.posts == 1

@@ -69,16 +69,14 @@ def test_a_refusal_after_a_doubt_proves_nothing_only_the_list_ends_it() -> None:
     assert follow("unknown", life.REFUSED) == "unknown"
 
 
+@pytest.mark.parametrize("limit", ["max_stock_krw", "max_order_krw"])
 @pytest.mark.parametrize(("room", "ended"), [(0, "cancelled"), (1_000_000, "replaced")])
-def test_a_replacement_counts_what_its_original_has_filled_against_the_limit_of_the_stock(
-    room: int, ended: str
+def test_a_replacement_counts_what_its_original_has_filled_against_the_limits(
+    limit: str, room: int, ended: str
 ) -> None:
-    def tight(most: int) -> World:
-        changed = {"unfilled": "replace", "resting_seconds": 30, "repeat_seconds": 0, "max_stock_krw": most}
-        return opened(settings=with_settings(lambda s: {"risk": structs.replace(s.risk, **changed)}))
-
-    # The amount the first order is for is all that the stock may take; half of it fills, and the rest has become dearer.
-    world = tight(8_000_000 + room)
+    # The amount the first order is for is all that the limit allows; half of it fills, and the rest has become dearer.
+    changed = {"unfilled": "replace", "resting_seconds": 30, "repeat_seconds": 0, limit: 8_000_000 + room}
+    world = opened(settings=with_settings(lambda s: {"risk": structs.replace(s.risk, **changed)}))
     world.signal()
     first = world.broker.tickets[0]
     assert first.qty * first.price > 7_900_000
