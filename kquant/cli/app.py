@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 import structlog
-from cyclopts import App, CycloptsError, Parameter, validators
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError, validators
 from rich.console import Console
 
 from kquant.cli import codes, sense
@@ -159,6 +159,9 @@ def main(arguments: list[str] | None = None) -> int:
     _load_commands()
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except UnusedCliTokensError as error:
+        words = " ".join(error.unused_tokens or [])
+        return _complain(f"{words!r} is more than the command takes: see its --help", codes.BAD_INPUT)
     except CycloptsError as error:
         return _complain(" ".join(str(error).split()), codes.BAD_INPUT)
     except NoInstance as error:

@@ -173,7 +173,7 @@ def flatten(
     """
     folder = one_account(data_folder(data, config), account, "flatten", running=True)
     if code is not None and CODE.fullmatch(code) is None:
-        raise CannotSell(f"{code!r} is no stock code: write six characters such as 005930")
+        raise CannotSell(f"{code!r} is no stock code: write six characters such as 005930, or none to sell everything")
     shown = _told(folder)
     facts = _facts(folder)
     held = portfolio_view(facts).positions

@@ -152,6 +152,12 @@ def test_a_second_instance_on_the_same_data_is_refused_with_code_3(tmp_path):
     assert not list(tmp_path.rglob("journal.sqlite"))
 
 
+@pytest.mark.parametrize("arguments", [("halt", "now"), ("flatten", "005930", "now"), ("status", "now")])
+def test_a_word_too_many_is_named_and_nothing_is_done(tmp_path, arguments):
+    refused(here(*arguments, "--data", tmp_path), 2, "'now'", "--help")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_command_is_refused_with_the_known_ones():
     refused(here("trade"), 2, "trade", "run")
 
