@@ -75,14 +75,22 @@ class Lines:
         if reading is not None:
             there, theirs = reading
             check_belonging("real", urls=(there.rest_url, there.ws_url), key="real", account=None)
-            self._data = self._client(broker, "real", there, theirs, tokens / "token-data.json", today)
+            self._data = self._client(broker, "real", there, theirs, tokens / "token-data.json", today, reads_only=True)
             data = DataCalls(ReadOnlyClient(self._data.line), keys.hts_id)
         self.calls = KisCalls(self._trading, keys.account, data, hts_id=keys.hts_id)
 
     def _client(
-        self, broker: BrokerSettings, environment: Environment, hosts: Hosts, keys: Keys, token_file: Path, today: date
+        self,
+        broker: BrokerSettings,
+        environment: Environment,
+        hosts: Hosts,
+        keys: Keys,
+        token_file: Path,
+        today: date,
+        *,
+        reads_only: bool = False,
     ) -> RestClient:
-        limit = _limit(broker, environment, keys, today)
+        limit = _limit(broker, environment, keys, today, reads_only=reads_only)
         clock, stepped = self._clock, isinstance(self._clock, SteppedClock)
         return RestClient(
             hosts.rest_url,
@@ -105,7 +113,7 @@ class Lines:
         self._trading.line.limiter.allow(_limit(self._broker, self.environment, self.keys, day))
         warnings = [expiry_warning(self.keys, day)]
         if self._data is not None and self.reading is not None:
-            self._data.line.limiter.allow(_limit(self._broker, "real", self.reading[1], day))
+            self._data.line.limiter.allow(_limit(self._broker, "real", self.reading[1], day, reads_only=True))
             warnings.append(expiry_warning(self.reading[1], day))
         return tuple(one for one in warnings if one is not None)
 
@@ -170,6 +178,8 @@ class Lines:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
 
-def _limit(broker: BrokerSettings, environment: Environment, keys: Keys, day: date) -> Limit:
+def _limit(
+    broker: BrokerSettings, environment: Environment, keys: Keys, day: date, *, reads_only: bool = False
+) -> Limit:
     since = issued_on(keys) or (date.fromisoformat(broker.key_since) if broker.key_since else None)
-    return limit_for(broker, environment, day, since)
+    return limit_for(broker, environment, day, since, reads_only=reads_only)

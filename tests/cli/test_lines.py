@@ -52,3 +52,18 @@ async def test_a_key_whose_year_ends_while_the_run_goes_on_is_warned_of_each_day
     (warning,) = lines.begin_day(date(2026, 11, 16))
     assert "2026-12-15" in warning
     assert len(lines.begin_day(date(2027, 11, 1))) == 2
+
+
+async def test_a_data_key_beside_a_paper_account_has_the_real_services_budget_and_keeps_nothing_for_orders(tmp_path):
+    """`rest_per_second` of paper.toml is 1: prices asked for one a second come too late for an entry (kis-protocol 1.8)."""
+    broker = settings_for("paper", None, [f"broker.rest_url={HOSTS.rest_url}"]).settings.broker
+    broker = structs.replace(broker, limits=tuple(structs.replace(one, gap_ms=0) for one in broker.limits))
+    data = structs.replace(KEYS, account="", app_key="D" * 36, issued="2025-12-15")
+    clock = SteppedClock(Micros(10**15))
+    lines = Lines(broker, "paper", HOSTS, KEYS, clock, tokens=tmp_path, today=APPLIED, reading=(HOSTS, data))
+    assert lines._data is not None
+    assert await at_once(lines._data.line.limiter) == 18
+    assert await at_once(lines._trading.line.limiter) == 1
+    clock.set(Micros(10**15 + 10**6))
+    lines.begin_day(date(2026, 11, 23))
+    assert await at_once(lines._data.line.limiter) == 18

@@ -41,11 +41,19 @@ class Limit(Struct, frozen=True, kw_only=True):
     reserved: int
 
 
-def limit_for(broker: BrokerSettings, environment: Environment, day: date, key_since: date | None = None) -> Limit:
+def limit_for(
+    broker: BrokerSettings,
+    environment: Environment,
+    day: date,
+    key_since: date | None = None,
+    *,
+    reads_only: bool = False,
+) -> Limit:
     """Return the budget in force on *day* (KST): the dated table's, never more than `broker.rest_per_second`.
 
     key_since: the day the key was issued; KIS holds a new real key to less for its first three days. The exchange of
     the demo counts by its own clock's seconds, so that calls need no spacing there.
+    reads_only: a key beside the account's, which places no orders: `broker.rest_per_second` is not about it.
     """
     tables = [table for table in broker.limits if table.environment == environment and table.since <= day.isoformat()]
     if not tables:
@@ -56,9 +64,9 @@ def limit_for(broker: BrokerSettings, environment: Environment, day: date, key_s
         per_second = min(per_second, table.new_key_per_second)
     gap_ms = 0 if broker.exchange == "embedded" else table.gap_ms
     return Limit(
-        per_second=min(per_second, broker.rest_per_second),
+        per_second=per_second if reads_only else min(per_second, broker.rest_per_second),
         gap_us=gap_ms * 1_000,
-        reserved=broker.order_calls_per_second,
+        reserved=0 if reads_only else broker.order_calls_per_second,
     )
 
 
