@@ -22,6 +22,9 @@ from kquant.values import Micros, Seq
 JOURNAL_FILE = "journal.sqlite"
 """Name of the file in the day's folder."""
 
+LOG_BYTES = 1_100 * 4_120
+"""What SQLite's log grows to before its pages are taken over (1,000 frames of a page each) and it is begun anew."""
+
 MAX_SEQ = 2**63 - 1
 
 INDEX_GUESSES = 64
@@ -72,6 +75,7 @@ def create_or_load(folder: Path) -> tuple[JournalRecorder, list[Recorded]]:
                 sync_folder(made)
         with datastore.transaction(commit=False) as cursor:
             records = _load(cursor, path, check=True)
+        _fill(path.with_name(JOURNAL_FILE + "-wal"))
     except (sqlite3.Error, PersistenceError, UnicodeDecodeError, OSError) as error:
         datastore.close()
         raise _explained(path, error) from error
@@ -79,6 +83,20 @@ def create_or_load(folder: Path) -> tuple[JournalRecorder, list[Recorded]]:
         datastore.close()
         raise
     return recorder, records
+
+
+def _fill(log: Path) -> None:
+    """Give SQLite's log its full size, so that commits overwrite it from the first one on.
+
+    A file that grows needs the file system's own journal at each commit, which waits for what all others have written:
+    milliseconds, and hundreds of them on a busy disk. SQLite knows its frames by their checksums: zeroes are none.
+    """
+    with log.open("r+b") as file:
+        missing = LOG_BYTES - file.seek(0, os.SEEK_END)
+        if missing > 0:
+            file.write(bytes(missing))
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def read_streams(folder: Path, streams: Collection[str], upto: Seq | None = None) -> Iterator[tuple[str, Event]]:

@@ -30,6 +30,7 @@ from kquant.journal import (
     open_day,
     read_day,
 )
+from kquant.journal.dayfile import LOG_BYTES
 from kquant.values import Micros, Seq
 
 ROOT = Path(__file__).parents[2]
@@ -371,3 +372,25 @@ def test_an_empty_file_left_by_a_kill_holds_no_events_and_becomes_the_day(tmp_pa
     assert list(read_day(tmp_path)) == []
     assert len(write_day(tmp_path)) == 4
     assert len(read_day(tmp_path)) == 4
+
+
+def test_the_log_has_its_full_size_from_the_first_commit_and_leaves_with_the_day(tmp_path: Path) -> None:
+    log = tmp_path / f"{JOURNAL_FILE}-wal"
+    journal = open_day(tmp_path, now)
+    before = log.stat().st_size
+    for _ in range(20):
+        journal.append("run", [alert("x" * 500)], by="run").result(10)
+    assert log.stat().st_size == before == LOG_BYTES
+    journal.close()
+    assert not log.exists()
+    assert len(read_day(tmp_path)) == 20
+
+
+def test_a_log_of_nothing_but_zeroes_holds_no_events(tmp_path: Path) -> None:
+    before = write_day(tmp_path)
+    (tmp_path / f"{JOURNAL_FILE}-wal").write_bytes(bytes(LOG_BYTES))
+    assert list(read_day(tmp_path)) == before
+    journal = open_day(tmp_path, now)
+    assert journal.append("run", [alert("more")], by="run").result(10)[0].seq == len(before) + 1
+    journal.close()
+    assert list(read_day(tmp_path))[:-1] == before
