@@ -246,6 +246,16 @@ def test_master_files_are_fixed_width_cp949(client: Client) -> None:
         assert int(tail[base_at : base_at + 9]) == 10_000
 
 
+def test_a_prepared_exchange_makes_nobody_wait_for_a_master_file(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.exchange.prepare()
+    monkeypatch.setattr("kquant.exchange.core.exchange.master_zip", lambda *_: pytest.fail("made while a client waits"))
+    for which in ("kospi", "kosdaq", "konex"):
+        request = Request(method="GET", path=f"/common/master/{which}_code.mst.zip", headers={}, params={}, body={})
+        assert client.exchange.rest(request, WALL).status == 200
+
+
 def test_the_konex_master_file_is_served_without_a_key(client: Client) -> None:
     """kis-protocol 4.8: a market day lists no KONEX stock, its file is there and empty."""
     request = Request(method="GET", path="/common/master/konex_code.mst.zip", headers={}, params={}, body={})

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from kquant.exchange.core.books import Environment
 from kquant.exchange.core.feed import Feed
+from kquant.exchange.core.gateway import MASTERS
 from kquant.exchange.core.hours import hours_of
 from kquant.exchange.core.layouts import NEWEST, Layout
 from kquant.exchange.core.ports import Market
@@ -195,6 +196,11 @@ class Exchange:
 
     def _send(self, session: WsSession, text: str) -> None:
         self.outbox.append((session, text))
+
+    def prepare(self) -> None:
+        """Make the day's master files before anybody asks: the real service has them lying there, and waits for nothing."""
+        for which in MASTERS.values():
+            self._master(which)
 
     def _master(self, which: MasterName) -> bytes:
         if which not in self._masters:

@@ -99,6 +99,7 @@ def _for_people(ready: dict[str, Any]) -> str:
 
 async def _serve(options: argparse.Namespace) -> None:
     exchange, state = open_exchange(options)
+    exchange.prepare()
     about = About(options.state)
     shift_us = exchange.now_us - int(time.time() * US) if options.open_now else 0
     ports = Ports(
