@@ -95,8 +95,10 @@ def ticks_up(price: Krw, count: int, bands: tuple[TickBand, ...]) -> Krw:
 
 
 def ticks_down(price: Krw, count: int, bands: tuple[TickBand, ...]) -> Krw:
-    """Return the price *count* ticks below *price*, crossing bands where they change."""
+    """Return the price *count* ticks below *price*, crossing bands where they change; never below one won."""
     for _ in range(count):
+        if price <= 1:
+            break
         price = Krw(price - tick_size(Krw(price - 1), bands))
     return price
 

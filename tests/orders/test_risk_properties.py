@@ -12,7 +12,7 @@ from msgspec import structs
 
 from kquant.config import load
 from kquant.domain.orders import Own, Seen, exits, risk
-from kquant.domain.orders.grid import bands_of, below, is_on_grid
+from kquant.domain.orders.grid import bands_of, is_on_grid
 from kquant.domain.orders.lifecycle import Order
 from kquant.domain.orders.seen import Carried, Held, Moved, Orderable, Snapshot
 from kquant.domain.orders.sizing import SIZINGS, affordable, with_costs
@@ -21,7 +21,7 @@ from kquant.events.market import Quoted
 from kquant.events.orders import QuoteAnswered
 from kquant.events.pipeline import BuySignalled
 from kquant.events.portfolio import CashMoved
-from kquant.krx import commission, costs_on, round_to_tick, sell_tax, ticks_up
+from kquant.krx import commission, costs_on, round_to_tick, sell_tax, ticks_down, ticks_up
 from kquant.settings import Settings
 from kquant.values import Krw, Micros, Score, Seq, Shares, Symbol
 from tests.orders.orders_world import CODES, FUND, HOURS, by_kind, kst, listed, opened, with_settings
@@ -256,7 +256,7 @@ def test_every_band_edge_rounds_to_the_grid_and_steps_along_it_kis_protocol_5_2(
             assert is_on_grid(Krw(price), bands) is (price in places)
             if price in places:
                 assert ticks_up(Krw(price), 3, bands) == grid[index[price] + 3]
-                assert below(Krw(price), 3, bands) == grid[max(index[price] - 3, 0)]
+                assert ticks_down(Krw(price), 3, bands) == grid[max(index[price] - 3, 0)]
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Which tick sizes a stock has, and steps on its grid."""
+"""Which tick sizes a stock has, and what lies on its grid."""
 
 from __future__ import annotations
 
@@ -19,12 +19,3 @@ def bands_of(stock: Listed | None, tables: KrxTables) -> Bands:
 def is_on_grid(price: Krw, bands: Bands) -> bool:
     """Tell whether the venue takes that price (won)."""
     return price > 0 and price % tick_size(price, bands) == 0
-
-
-def below(price: Krw, count: int, bands: Bands) -> Krw:
-    """Return the price *count* ticks below *price* (won), at least one tick."""
-    for _ in range(count):
-        if price <= 1:
-            break
-        price = Krw(price - tick_size(Krw(price - 1), bands))
-    return price

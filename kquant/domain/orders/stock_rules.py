@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from kquant.domain.orders.case import Case, Finding
-from kquant.domain.orders.grid import below
 from kquant.domain.orders.sizing import BP
 from kquant.domain.orders.standing import FLAG_STATUS, Standing
 from kquant.domain.orders.state import quoting
+from kquant.krx import ticks_down
 from kquant.values import SECOND_US
 
 WARNING_LEVEL = 2
@@ -172,7 +172,7 @@ def near_upper(case: Case) -> Finding:
     count = case.risk.upper_limit_ticks
     if not count or case.upper is None:
         return None
-    from_price, price = below(case.upper, count, case.bands), max(case.last, case.ask)
+    from_price, price = ticks_down(case.upper, count, case.bands), max(case.last, case.ask)
     return (price, from_price) if price >= from_price else None
 
 
