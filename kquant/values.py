@@ -6,11 +6,12 @@ Nothing here reads a clock or does I/O.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Literal, NewType
 
 Symbol = NewType("Symbol", str)
-"""A KRX short code: six characters, letters allowed, never a number ("005930")."""
+"""A KRX short code, never a number: six digits or capitals ("005930"), seven of an ETN ("Q500001"; kis-protocol 3.1)."""
 
 Krw = NewType("Krw", int)
 """Whole won: a price per share or an amount, as the name says."""
@@ -56,6 +57,14 @@ KST = timezone(timedelta(hours=9), "KST")
 
 class KquantError(Exception):
     """Root of every error kquant raises on purpose. The message names the value and what to do."""
+
+
+_CODE = re.compile(r"[0-9A-Z]{6,7}")
+
+
+def is_code(text: str) -> bool:
+    """Tell whether *text* has the form of a `Symbol`."""
+    return _CODE.fullmatch(text) is not None
 
 
 def to_kst(at: Micros) -> datetime:

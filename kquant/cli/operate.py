@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,11 +20,10 @@ from kquant.events.base import Recorded
 from kquant.events.orders import ExitPostponed, OrderFinished, OrderIntended
 from kquant.gateways.lastgate import HALT_FILE, HaltFlag
 from kquant.gateways.operator import INSTANCE, NoInstance, ask, ask_stream, decode_row
-from kquant.values import KquantError, Symbol, kst_clock
+from kquant.values import KquantError, Symbol, is_code, kst_clock
 from kquant.views.portfolio import PositionLine, portfolio_view
 from kquant.views.words import columns, won
 
-CODE = re.compile(r"[0-9A-Z]{6}")
 ALL_WORDS = frozenset({"sell all", "전량청산", "전량 청산"})
 FOLLOW_SECONDS = 3
 
@@ -172,13 +170,15 @@ def flatten(
 
     """
     folder = one_account(data_folder(data, config), account, "flatten", running=True)
-    if code is not None and CODE.fullmatch(code) is None:
-        raise CannotSell(f"{code!r} is no stock code: write six characters such as 005930, or none to sell everything")
+    if code is not None and not is_code(code):
+        raise CannotSell(
+            f"{code!r} is no stock code: write six or seven characters such as 005930 or Q500001, or none to sell everything"
+        )
     shown = _told(folder)
     facts = _facts(folder)
     held = portfolio_view(facts).positions
     lines = [line for line in held if code in {None, line.code}]
-    bought = _being_bought(facts) if code is None else {}
+    bought = _being_bought(facts, code)
     if lines or not bought:
         _sellable(shown, lines, held, code)
     _confirmed(lines, code, bought, yes=yes)
@@ -233,12 +233,12 @@ def _being_sold(facts: Sequence[Recorded]) -> dict[Symbol, str]:
     return found
 
 
-def _being_bought(facts: Sequence[Recorded]) -> dict[int, str]:
-    """Return the buys under way, by intent: selling everything cancels them and sells what they still bring."""
+def _being_bought(facts: Sequence[Recorded], wanted: str | None) -> dict[int, str]:
+    """Return the buys under way, of one stock or all (None), by intent: they are cancelled, and what they bring is sold."""
     found: dict[int, str] = {}
     for fact in facts:
         match fact.event:
-            case OrderIntended(side="buy", intent=intent, code=code, name=name):
+            case OrderIntended(side="buy", intent=intent, code=code, name=name) if wanted in {None, code}:
                 found[intent] = f"{code} {name}"
             case OrderFinished(intent=intent):
                 found.pop(intent, None)

@@ -24,7 +24,7 @@ from kquant.events.base import Event, Recorded
 from kquant.events.day import ArmOrdered, DisarmOrdered, FlattenOrdered, HaltOrdered, ResumeOrdered
 from kquant.gateways.lastgate import HALT_FILE, ArmingError, LastGate, plain
 from kquant.journal.port import Journal, JournalError
-from kquant.values import KquantError, Seq, Symbol
+from kquant.values import KquantError, Seq, Symbol, is_code
 
 INSTANCE = "instance.json"
 STREAM = "operator"
@@ -32,7 +32,6 @@ PAGE = 500
 QUESTION_SECONDS = 10
 LINE_LIMIT = 1 << 24
 LOOK_SECONDS = 0.5
-CODE_LENGTH = 6
 
 
 class NoInstance(KquantError):
@@ -234,7 +233,7 @@ class OperatorGateway:
             self._halt.set(halted=True)
             self._halt.write(f"everything is sold: {reason}")
             return await self._append(who, HaltOrdered(who=who, reason=reason), FlattenOrdered(who=who, reason=reason))
-        if not isinstance(code, str) or len(code) != CODE_LENGTH:
+        if not isinstance(code, str) or not is_code(code):
             raise ValueError(f"{code!r} is no stock code")
         return await self._append(who, FlattenOrdered(who=who, reason=reason, code=Symbol(code)))
 

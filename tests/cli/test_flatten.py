@@ -44,6 +44,14 @@ def test_a_buy_under_way_is_cancelled_though_nothing_is_held(run, tmp_path, caps
     assert run[1] == [("flatten", None)]
 
 
+@pytest.mark.parametrize(("code", "exit_code"), [("005930", 0), ("Q500001", 2), ("Q5000011", 2)])
+def test_a_code_may_be_of_six_or_seven_characters(run, tmp_path, capsys, code, exit_code):
+    """An ETN's has seven: that one is not held here, the longer one is none at all."""
+    assert main(["flatten", code, "--yes", "--data", str(tmp_path)]) == exit_code
+    said = capsys.readouterr().err
+    assert ("no stock code" in said) is (code == "Q5000011")
+
+
 def test_nothing_held_and_no_buy_under_way_sells_nothing(run, tmp_path, capsys):
     run[0].add(
         "orders",

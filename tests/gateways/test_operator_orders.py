@@ -66,9 +66,10 @@ async def room(tmp_path):
         yield made
 
 
-async def test_one_holding_is_ordered_out_and_entries_go_on(room):
-    answer = await room.say("flatten", code="005930")
-    assert room.said() == [FlattenOrdered(who="me", reason="so", code="005930")]
+@pytest.mark.parametrize("code", ["005930", "0001A0", "Q500001"])
+async def test_one_holding_is_ordered_out_and_entries_go_on(room, code):
+    answer = await room.say("flatten", code=code)
+    assert room.said() == [FlattenOrdered(who="me", reason="so", code=code)]
     assert answer == {"seq": 1}
     assert not room.gate.is_halted()
 
@@ -82,7 +83,7 @@ async def test_flattening_everything_halts_entries_too_also_after_a_restart(room
     assert not room.gate.is_halted()
 
 
-@pytest.mark.parametrize("code", [7, "5930", "", "삼성전자전자전", ["005930"]])
+@pytest.mark.parametrize("code", [7, "5930", "", "삼성전자", "삼성전자전자전", "q500001", "Q5000011", ["005930"]])
 async def test_what_is_no_code_is_refused_and_nothing_is_sold(room, code):
     assert "error" in await room.say("flatten", code=code)
     assert room.said() == []

@@ -14,14 +14,13 @@ from typing import Any
 
 from kquant.gateways.kis.feed.wire import basis_points
 from kquant.gateways.kis.rest.errors import KisUnreadable
-from kquant.values import BasisPoints, Krw, Shares, Symbol
+from kquant.values import BasisPoints, Krw, Shares, Symbol, is_code
 
 Row = Mapping[str, Any]
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 """A whole number that can be stored, as KIS writes them."""
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{0,8})?|[+-]?\.[0-9]{1,8}")
-_CODE = re.compile(r"[0-9A-Z]{6,7}")
 _DAY = re.compile(r"[12][0-9]{3}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])")
 _TIME = re.compile(r"([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]")
 
@@ -109,7 +108,7 @@ def decimal_field(row: Row, name: str) -> Decimal:
 def code_field(row: Row, name: str) -> Symbol:
     """Return a short code: six characters, or seven of an ETN; letters allowed."""
     text = text_field(row, name)
-    if _CODE.fullmatch(text) is None:
+    if not is_code(text):
         raise KisUnreadable(f"field {name} is {text[:80]!r}, not a short code")
     return Symbol(text)
 
