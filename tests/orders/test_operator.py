@@ -13,6 +13,7 @@ from kquant.events.orders import (
     CancelWanted,
     EntriesHalted,
     ExitPostponed,
+    OrderAccepted,
     OrderDenied,
     OrderIntended,
     QuoteAnswered,
@@ -21,7 +22,8 @@ from kquant.events.orders import (
 )
 from kquant.events.portfolio import PositionClosed
 from kquant.settings import Settings
-from tests.orders.orders_world import CODES, DAY, Broker, World, by_kind, holding, opened, with_settings
+from tests.orders.orders_world import CODES, DAY, Broker, Ticket, World, by_kind, holding, opened, with_settings
+from tests.orders.test_replace import check, hold
 
 A, B, C = CODES[0], CODES[1], CODES[2]
 TODAY = DAY.isoformat()
@@ -224,3 +226,96 @@ def test_what_is_ordered_out_unarmed_goes_as_soon_as_it_is_armed() -> None:
     operator(world, ARMED)
     world.pass_time(1)
     assert sells(world) == [(A, "operator")]
+
+
+# -- what a flatten order covers: held or in flight when it was given --------------------------------------------
+
+
+def accept(world: World, intent: OrderIntended) -> Ticket:
+    """The broker's answer to a held order comes."""
+    ticket = world.broker.place(A, "buy", intent.kind, intent.qty, intent.price, world.clock.now())
+    said = OrderAccepted(intent=intent.intent, order_no=ticket.no, branch="06010", time=ticket.time)
+    world.say("broker", said)
+    return ticket
+
+
+def flattened_in_flight(code: str | None, **rest: Any) -> tuple[World, OrderIntended]:
+    """A buy of A is on its way, its answer still out, when a person orders it flat."""
+    world = opened(**rest)
+    waiting = hold(world)
+    world.signal(A)
+    operator(world, FlattenOrdered(who="kim", reason="news", code=code))
+    del world._order
+    return world, waiting[0]
+
+
+@pytest.mark.parametrize("code", [A, None])
+def test_a_buy_in_flight_is_cancelled_as_soon_as_it_can_be_and_what_filled_of_it_is_sold(code: str | None) -> None:
+    world, intent = flattened_in_flight(code, broker=Broker(cancels=["refuse", "refuse"]))
+    ticket = accept(world, intent)
+    assert [cancel.intent for cancel in world.all(CancelWanted)] == [intent.intent]
+    world.broker.fill(ticket, 100, 10_010)
+    world.notice(ticket.no)
+    assert sells(world) == [(A, "operator")]
+    world.broker.fill(world.broker.tickets[-1], 100, 10_000)
+    world.broker.fill(ticket, 50, 10_010)
+    world.pass_time(60)
+    assert sells(world) == [(A, "operator")] * 2, "what it brings after the first sell goes as well"
+    assert len(world.all(CancelWanted)) > 1
+    check(world)
+
+
+def test_a_signal_whose_price_was_being_confirmed_when_its_stock_was_ordered_flat_buys_nothing() -> None:
+    world = opened(Broker(quotes="hold"))
+    world.signal(A)
+    world.signal(B)
+    first, second = [fact for fact in world.facts() if isinstance(fact.event, QuoteWanted)]
+    operator(world, FlattenOrdered(who="kim", reason="news", code=A))
+    for wanted in (first, second):
+        quote = world._quote(wanted.event)  # type: ignore[arg-type]
+        world.say("rest", quote, caused_by=wanted.seq)
+    assert buys(world) == [B]
+    assert [(one.code, one.rule) for one in world.all(OrderDenied)] == [(A, "FLATTENING")]
+
+
+def test_a_new_signal_after_a_stock_was_ordered_flat_is_a_new_decision() -> None:
+    world, intent = flattened_in_flight(
+        A, settings=with_settings(lambda s: {"risk": structs.replace(s.risk, repeat_seconds=0)})
+    )
+    accept(world, intent)
+    world.pass_time(30)
+    world.signal(A)
+    assert buys(world) == [A, A]
+    fill_all(world, 10_010)
+    assert sells(world) == []
+    assert set(by_kind(world)) == {"stop", "target", "trailing"}
+
+
+@pytest.mark.parametrize("code", [A, None])
+@pytest.mark.parametrize("when", ["sold before", "in flight", "in flight and filled"])
+def test_what_a_person_buys_later_is_kept_though_we_bought_that_stock_earlier(when: str, code: str | None) -> None:
+    """The order was done when what it covered was gone."""
+    if when == "sold before":
+        world = opened()
+        world.signal(A)
+        fill_all(world, 10_010)
+        world.fire(by_kind(world)["stop"], 9_000)
+        fill_all(world)
+        operator(world, FlattenOrdered(who="kim", reason="enough", code=code))
+    else:
+        world, intent = flattened_in_flight(code)
+        ticket = accept(world, intent)
+        world.broker.fill(ticket, 100 if "filled" in when else 0, 10_010)
+        world.notice(ticket.no)
+        fill_all(world)
+    world.pass_time(60)
+    assert A not in world.portfolio.positions
+    before = sells(world)
+    ticket = world.broker.place(A, "buy", "limit", 10, 10_000, world.clock.now())
+    world.broker.fill(ticket, 10, 10_000)
+    world.notice(ticket.no)
+    world.pass_time(30)
+    assert world.portfolio.positions[A].qty == 10
+    assert sells(world) == before
+    assert set(by_kind(world)) == {"stop", "target", "trailing"}
+    check(world)

@@ -19,6 +19,9 @@ from kquant.events.pipeline import BuySignalled
 from kquant.krx import costs_on
 from kquant.values import SECOND_US, IntentId, Krw, Micros, OrderKind, Seq, to_kst
 
+ORDERED_OUT = Breach(rule="FLATTENING", value=1, limit=0)
+"""A person ordered the stock sold since it was signalled."""
+
 
 def case_now(
     draft: Draft,
@@ -59,6 +62,9 @@ def quoted(draft: Draft, asked: Asked, quote: QuoteAnswered | None) -> None:
 
 def _may_go(draft: Draft, case: Case, decision: Seq) -> bool:
     breach = risk.breach_of(case)
+    out = draft.seen.out_of(case.signal.code)
+    if breach is None and out is not None and decision < out.at:
+        breach = ORDERED_OUT
     if breach is not None:
         _deny(draft, case.signal, breach, decision)
     return breach is None

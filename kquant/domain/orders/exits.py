@@ -133,12 +133,20 @@ def flatten(draft: Draft, codes: Sequence[Symbol], reason: IntentReason) -> None
 
 
 def is_ordered_out(draft: Draft, code: Symbol) -> bool:
-    """Tell whether a person wants the holding sold: named, or there or on its way when everything was."""
-    seen = draft.seen
-    return code in seen.ordered_out or any(
-        order.code == code and order.side == "buy" and order.decision < seen.all_out
+    """Tell whether a person wants the holding sold: it was there when that was said, or a buy brought it that was in flight."""
+    out = draft.seen.out_of(code)
+    if code in draft.seen.ordered_out or out is None:
+        return code in draft.seen.ordered_out
+    return any(
+        order.code == code and was_in_flight(draft, order) and order.fills > out.booked.get(order.order_no, 0)
         for order in draft.own.orders.values()
     )
+
+
+def was_in_flight(draft: Draft, order: Order) -> bool:
+    """Tell whether an order to sell its stock came after a buy was decided: whatever it still brings goes as well."""
+    out = draft.seen.out_of(order.code)
+    return out is not None and order.side == "buy" and order.decision < out.at
 
 
 def is_leaving(draft: Draft, buy: Order) -> bool:
@@ -147,7 +155,7 @@ def is_leaving(draft: Draft, buy: Order) -> bool:
         one.side == "sell" and one.code == buy.code and (one.is_live or one.intent > buy.intent)
         for one in draft.own.orders.values()
     )
-    return is_sold_since or is_ordered_out(draft, buy.code)
+    return is_sold_since or was_in_flight(draft, buy) or is_ordered_out(draft, buy.code)
 
 
 # -- a trigger fired; a wait is over ---------------------------------------------------------------------------

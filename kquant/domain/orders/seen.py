@@ -9,7 +9,7 @@ from kquant.domain.orders.heard import TOLD, Heard, hear
 from kquant.domain.orders.standing import Standing
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Recorded, name_of
-from kquant.events.day import AlarmRang, ArmOrdered, DayOpened, DisarmOrdered, FlattenOrdered, JobDue, ResumeOrdered
+from kquant.events.day import AlarmRang, ArmOrdered, DayOpened, DisarmOrdered, FlattenOrdered, JobDue
 from kquant.events.feed import ClockSkewed, FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
 from kquant.events.market import BarsClosed, MarketStatusChanged, Quoted, SnapshotTaken, TriggerFired
 from kquant.events.orders import (
@@ -85,6 +85,16 @@ class Moved(Struct, frozen=True, kw_only=True):
     spent_krw: Krw = Krw(0)
 
 
+class OrderedOut(Struct, frozen=True, kw_only=True):
+    """Where a person ordered a stock sold, and what of it is done with: fills booked by then, by broker order.
+
+    When the position ends, all that was booked by then is done with too: what is bought later is another matter.
+    """
+
+    at: Seq
+    booked: dict[str, int]
+
+
 class Doubt(Struct, frozen=True, kw_only=True):
     """When an order's answer came, unknown or with a number, and how many listings had been answered by then.
 
@@ -133,8 +143,10 @@ class Seen(Struct, frozen=True, kw_only=True):
     """The day (ISO date) on which a person let real orders leave, "" for none."""
     ordered_out: frozenset[Symbol] = frozenset()
     """Stocks held that a person wants sold."""
-    all_out: Seq = Seq(0)
-    """Where a person wanted everything sold: what buys intended before bring is sold as well, until resumed."""
+    all_out: OrderedOut | None = None
+    """The last order to sell everything: what buys in flight then still bring is sold as well."""
+    out: dict[Symbol, OrderedOut] = {}
+    """The like of single stocks, since then."""
     prices: dict[Symbol, Krw] = {}
     """Last price known of a stock (won): of a bar, a trigger, a snapshot or an answer over HTTPS."""
     standings: dict[Symbol, Standing] = {}
@@ -142,6 +154,10 @@ class Seen(Struct, frozen=True, kw_only=True):
     snapshots: tuple[Snapshot, ...] = ()
     """The last ones, oldest first."""
     orderable: Orderable | None = None
+
+    def out_of(self, code: Symbol) -> OrderedOut | None:
+        """Return the last order of a person to sell that stock or everything, None without one."""
+        return self.out.get(code, self.all_out)
 
 
 def observe(seen: Seen, fact: Recorded) -> Seen:
@@ -180,7 +196,7 @@ def observe(seen: Seen, fact: Recorded) -> Seen:
             return structs.replace(seen, is_closed=True)
         case JobDue(job="flatten"):
             return structs.replace(seen, is_flattening=True)
-        case ArmOrdered() | DisarmOrdered() | FlattenOrdered() | ResumeOrdered():
+        case ArmOrdered() | DisarmOrdered() | FlattenOrdered():
             return _operator(seen, fact)
     return _portfolio(seen, fact)
 
@@ -197,12 +213,19 @@ def _operator(seen: Seen, fact: Recorded) -> Seen:
         case DisarmOrdered():
             return structs.replace(seen, armed_day="")
         case FlattenOrdered(code=None):
-            return structs.replace(seen, ordered_out=frozenset(seen.positions), all_out=fact.seq)
-        case FlattenOrdered(code=code) if code in seen.positions:
-            return structs.replace(seen, ordered_out=seen.ordered_out | {code})
-        case ResumeOrdered():
-            return structs.replace(seen, all_out=Seq(0))
+            order = OrderedOut(at=fact.seq, booked=_booked(seen))
+            return structs.replace(seen, ordered_out=frozenset(seen.positions), all_out=order, out={})
+        case FlattenOrdered(code=code) if code is not None:
+            order = OrderedOut(at=fact.seq, booked=_booked(seen))
+            seen = structs.replace(seen, out={**seen.out, code: order})
+            if code in seen.positions:
+                seen = structs.replace(seen, ordered_out=seen.ordered_out | {code})
     return seen
+
+
+def _booked(seen: Seen) -> dict[str, int]:
+    """Return how many fills portfolio has booked, by broker order."""
+    return {number: moved.fills for number, moved in seen.moved.items()}
 
 
 def _portfolio(seen: Seen, fact: Recorded) -> Seen:
@@ -224,6 +247,9 @@ def _portfolio(seen: Seen, fact: Recorded) -> Seen:
             seen = _hold(seen, code, structs.replace(seen.positions[code], qty=qty, cost_krw=cost))
             return structs.replace(seen, realised_krw=seen.realised_krw + realised)
         case PositionClosed(code=code, realised_krw=realised):
+            if (order := seen.out_of(code)) is not None:
+                done = structs.replace(order, booked=_booked(seen))
+                seen = structs.replace(seen, out={**seen.out, code: done})
             return structs.replace(
                 seen,
                 positions={other: held for other, held in seen.positions.items() if other != code},
