@@ -96,6 +96,23 @@ def test_a_stock_that_gathers_orders_for_longer_than_an_interruption_is_sold_in_
     assert waits(world) == [("AUCTION", "stop")]
 
 
+def test_interruption_and_auction_that_take_turns_are_one_wait() -> None:
+    """Whichever the last answer named: after the longest interruption the auction is the way out."""
+    world = holding()
+    trigger = by_kind(world)["stop"]
+    world.broker.quote_flags = {"vi": True}
+    world.say("market", status(vi=True))
+    world.fire(trigger, 9_000)
+    for turn in range(7):
+        world.broker.quote_flags = {"vi": turn % 2 == 1, "is_auction": turn % 2 == 0}
+        world.pass_time(20)
+    assert sells(world) == []
+    assert {rule for rule, _ in waits(world)} == {"VI", "AUCTION"}
+    world.pass_time(20)
+    assert sells(world) == [(A, "stop", 100)]
+    world.assert_recovers()
+
+
 def test_a_halted_stock_is_looked_at_quietly_all_day_and_sold_when_it_trades_d38() -> None:
     world = holding()
     world.broker.outcomes = ["refuse"]
@@ -162,9 +179,29 @@ def test_a_stock_locked_at_the_lower_limit_is_sold_when_somebody_bids_d38() -> N
     world.pass_time(60)
     assert (sells(world), waits(world)) == ([], [("LOWER_LOCKED", "stop")])
     world.broker.quote_flags = {}
-    world.pass_time(10)
+    world.pass_time(20)
     fire_locked(world)
     assert sells(world) == [(A, "stop", 100)], "the answer knows of a bid, the polled firing does not"
+
+
+def test_a_stock_that_stays_locked_at_the_lower_limit_is_looked_at_ever_less_often() -> None:
+    world = holding()
+    world.broker.prices[A] = (7_000, 7_000)
+    world.broker.quote_flags = {"bid": 0, "bid_qty": 0}
+    fire_locked(world)
+    asked = []
+    for _ in range(5):
+        before, events = len(world.all(QuoteWanted)), len(world.facts())
+        world.pass_time(120)
+        asked.append(len(world.all(QuoteWanted)) - before)
+    assert asked[0] <= 6
+    assert set(asked[1:]) == {2}, "once a minute, and never less often"
+    assert len(world.facts()) - events <= 12
+    assert waits(world) == [("LOWER_LOCKED", "stop")]
+    world.broker.quote_flags = {}
+    world.pass_time(60)
+    fire_locked(world)
+    assert sells(world) == [(A, "stop", 100)]
 
 
 def test_a_firing_without_a_bid_above_the_lower_limit_is_sold_at_once() -> None:

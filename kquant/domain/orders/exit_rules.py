@@ -16,6 +16,7 @@ from kquant.domain.orders.draft import Draft, exit_delay, fills_unbooked
 from kquant.domain.orders.seen import is_armed
 from kquant.domain.orders.sellable import SELL_UNPROVEN, TIED_OUTSIDE, withheld
 from kquant.domain.orders.standing import VI_LONGEST_US, Standing
+from kquant.domain.orders.state import PASSING
 from kquant.events.market import TriggerFired
 from kquant.events.orders import IntentReason
 from kquant.values import MINUTE_US, SECOND_US, Micros, Symbol
@@ -34,8 +35,8 @@ LOOK_US: Mapping[str, int] = {
 """How long until the next look (microseconds); each but the first three asks the price over HTTPS."""
 ASKABLE = frozenset({"STOCK_HALTED", "VI", "AUCTION", "LOWER_LOCKED"})
 """What an answer over HTTPS can tell to be over."""
-PASSING = frozenset({"VI", "AUCTION"})
-"""What is over after `VI_LONGEST_US`. A stock that still gathers orders then trades by single price only (단일가매매)."""
+LOCKED_LONGEST_US = MINUTE_US
+"""A stock locked at the lower limit may stay so all day: it is looked at after as long as it has waited, at most this."""
 
 
 class Exit(Struct, frozen=True, kw_only=True):
@@ -133,15 +134,22 @@ def look_again_at(draft: Draft, code: Symbol, breach: Breach) -> Micros:
         return Micros(max(hours.open_at, draft.at))
     if hours is not None and breach.rule == "AUCTION" and draft.at >= hours.closing_auction_at:
         return hours.close_at
+    waits = draft.own.postponed.get(code)
+    if waits is not None and breach.rule == waits.rule == "LOWER_LOCKED":
+        waited = draft.at - (waits.first_until - LOOK_US[breach.rule])
+        return Micros(draft.at + min(max(waited, LOOK_US[breach.rule]), LOCKED_LONGEST_US))
     return Micros(draft.at + LOOK_US.get(breach.rule, exit_delay(draft.own.exit_failures.get(code, 0))))
 
 
 def has_waited_enough(draft: Draft, code: Symbol, breach: Breach) -> bool:
-    """Tell whether it has gathered orders for longer than an interruption takes: then the auction is the way out."""
+    """Tell whether it has gathered orders for longer than an interruption takes: then the auction is the way out.
+
+    It trades by single price only then (단일가매매).
+    """
     waits = draft.own.postponed.get(code)
     if waits is None or breach.rule not in PASSING or waits.rule not in PASSING:
         return False
     hours = draft.seen.hours
     if hours is not None and draft.at >= hours.closing_auction_at:
         return False
-    return draft.at - (waits.until - LOOK_US[waits.rule]) >= VI_LONGEST_US
+    return draft.at - (waits.first_until - LOOK_US[waits.rule]) >= VI_LONGEST_US

@@ -62,12 +62,17 @@ class External(Struct, frozen=True, kw_only=True):
     before_amount: Krw
 
 
+PASSING = frozenset({"VI", "AUCTION"})
+"""Waits that are over after `VI_LONGEST_US`, and one wait where they take turns: both are a stock that gathers orders."""
+
+
 class Postponed(Struct, frozen=True, kw_only=True):
-    """A sell that was due and waits; fields as in `orders.exit_postponed`."""
+    """A sell that was due and waits; fields as in `orders.exit_postponed`. first_until: that of the wait's beginning."""
 
     reason: IntentReason
     rule: str
     until: Micros
+    first_until: Micros
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -194,7 +199,10 @@ def _evolve_rest(own: Own, event: Event) -> Own:
             own = _due_no_more(own, code)
             return structs.replace(own, armed={**own.armed, code: both}, last_trigger=int(trigger))
         case ExitPostponed(code=code, reason=postponed_for, rule=rule, until=until):
-            waits = Postponed(reason=postponed_for, rule=rule, until=until)
+            before = own.postponed.get(code)
+            goes_on = before is not None and before.rule in PASSING and rule in PASSING
+            first = before.first_until if before is not None and goes_on else until
+            waits = Postponed(reason=postponed_for, rule=rule, until=until, first_until=first)
             return structs.replace(own, postponed={**own.postponed, code: waits})
         case TriggerDisarmed(trigger=trigger, code=code):
             return _armed_without(own, code, trigger)
