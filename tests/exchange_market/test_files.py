@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kquant.exchange.market import MarketDay, MarketFileError, generate, load, save
-from kquant.exchange.market.research import read_parquet
+from kquant.exchange.market.research import PROVENANCE, read_parquet
 from tests.exchange_market.days import COLUMNS, DAY
 
 PARTS = ["stocks.parquet", "bars.parquet", "news.parquet", "research.parquet"]
@@ -174,3 +174,16 @@ def test_wrong_tables_are_refused_by_name(folder: Path, file: str, query: str, s
     text = _error(folder)
     assert file in text
     assert says in text
+
+
+def test_a_folder_from_before_tables_said_when_each_part_was_public_reads_without_it(
+    folder: Path, made: MarketDay
+) -> None:
+    path = folder / "research.parquet"
+    told = read_parquet(path)[0]
+    assert told.prices_known_at == told.news_known_at is not None
+    gone = ", ".join(PROVENANCE)
+    _change(path, f"SELECT * EXCLUDE ({gone}) FROM {{}}")
+    back = load(folder).known(made.stocks[0].code)
+    assert back is not None
+    assert (back.closes, back.prices_known_at) == (made.known(made.stocks[0].code).closes, None)  # type: ignore[union-attr]

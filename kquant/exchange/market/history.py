@@ -8,7 +8,7 @@ import numpy as np
 
 from .mixing import Stream, key_of, mix, normals, uniforms
 from .model import NewsTitle, Stock
-from .research import ResearchRow
+from .research import ResearchRow, midnight
 
 DAYS = 120
 RISING = (
@@ -97,6 +97,12 @@ def _row(
         lows=lows,
         w52_high=year_high,
         w52_low=year_low,
+        listing_known_at=midnight(day),
+        prices_known_at=midnight(day),
+        flows_known_at=midnight(day),
+        valuation_known_at=midnight(day),
+        financials_known_at=midnight(day),
+        news_known_at=midnight(day),
     )
 
 

@@ -94,6 +94,7 @@ def import_bars(
         known_as = {**(row or {}), **{k: v for k, v in listed.get(code, {}).items() if v is not None}}
         stocks.append(_stock(code, known_as, base, before.get(code, []), minute, daily_rows, str(master or daily)))
     known = Known(
+        day=day,
         histories={code: _history(past) for code, past in before.items()},
         flows=_flows(flows, day, columns),
         statements=_statements(statements, day, columns),
@@ -205,7 +206,7 @@ def _history(past: list[Record]) -> History:
     # A session without a trade has no high or low of its own: the close stands for both.
     highs = tuple(int(row["high"] or row["close"]) for row in past)
     lows = tuple(int(row["low"] or row["close"]) for row in past)
-    return History(closes, volumes, highs, lows)
+    return History(closes, volumes, highs, lows, past[-1]["day"] if past else None)
 
 
 def _flows(path: Path | None, day: dt.date, columns: Mapping[str, str]) -> dict[str, Flows]:
@@ -214,7 +215,10 @@ def _flows(path: Path | None, day: dt.date, columns: Mapping[str, str]) -> dict[
         at = parse_day(record["date"], f"{path}: column date")
         if at < day:
             rows.setdefault(record["code"], []).append((at, record["foreign_net"], record["institution_net"]))
-    return {code: flows_of([row[1:] for row in sorted(past, key=lambda row: row[0])]) for code, past in rows.items()}
+    return {
+        code: flows_of([row[1:] for row in sorted(past, key=lambda row: row[0])], max(row[0] for row in past))
+        for code, past in rows.items()
+    }
 
 
 def _statements(path: Path | None, day: dt.date, columns: Mapping[str, str]) -> dict[str, Statement]:

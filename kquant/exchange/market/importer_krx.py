@@ -63,6 +63,7 @@ def import_krx_day(shared: Path, day: dt.date, out: Path, *, seed: int = 2026011
         stocks = tuple(_stock(row, minute, histories, LIQUIDATION.get(day, frozenset())) for row in rows)
         per, pbr = data.valuations()
         known = Known(
+            day=day,
             histories={
                 stock.code: _comparable(histories[stock.code], stock) for stock in stocks if stock.code in histories
             },
@@ -179,7 +180,8 @@ class _Data:
         long = self._one("kis_daily_history_of_codes.parquet")
         closes = self._one("close_all_*.parquet")
         values = (
-            "list(close ORDER BY date), list(volume ORDER BY date), list(high ORDER BY date), list(low ORDER BY date)"
+            "list(close ORDER BY date), list(volume ORDER BY date), list(high ORDER BY date), list(low ORDER BY date), "
+            "max(date)"
         )
         touched = "CASE WHEN volume = 0 THEN close ELSE {0} END AS {0}"
         found: dict[str, History] = {}
@@ -189,15 +191,20 @@ class _Data:
                 f"{touched.format('low')} FROM read_parquet({pattern(path)}) WHERE date < '{self.day}') GROUP BY code",
                 path,
             )
-            found |= {code: History(*(tuple(column) for column in columns)) for code, *columns in rows}
+            found |= {
+                code: History(tuple(closes), tuple(volumes), tuple(highs), tuple(lows), until)
+                for code, closes, volumes, highs, lows, until in rows
+            }
         detailed = {row[0] for row in self._rows(f"SELECT DISTINCT code FROM read_parquet({pattern(long)})", long)}
-        for code, column in self._rows(
-            f"SELECT code, list(close ORDER BY date) FROM read_parquet({pattern(closes)}) "
+        for code, column, until in self._rows(
+            f"SELECT code, list(close ORDER BY date), max(date) FROM read_parquet({pattern(closes)}) "
             f"WHERE date < '{self.day}' GROUP BY code",
             closes,
         ):
             if code not in detailed:
-                found[code] = found.get(code, History())._replace(closes=tuple(column[-CLOSES_KEPT:]))
+                held = found.get(code, History())
+                newest = until if held.until is None else max(until, held.until)
+                found[code] = held._replace(closes=tuple(column[-CLOSES_KEPT:]), until=newest)
         return found
 
     def valuations(self) -> tuple[dict[str, int], dict[str, int]]:
@@ -219,11 +226,11 @@ class _Data:
         """Net shares of the sessions before the day."""
         path = self._one("investor_flow_*codes.parquet")
         rows = self._rows(
-            f"SELECT code, list((foreign_net, inst_net) ORDER BY date) FROM read_parquet({pattern(path)}) "
+            f"SELECT code, list((foreign_net, inst_net) ORDER BY date), max(date) FROM read_parquet({pattern(path)}) "
             f"WHERE date < '{self.day}' GROUP BY code",
             path,
         )
-        return {code: flows_of(pairs) for code, pairs in rows}
+        return {code: flows_of(pairs, until) for code, pairs, until in rows}
 
     def statements(self) -> dict[str, Statement]:
         """The newest annual statement of each company filed before the day."""
@@ -254,14 +261,14 @@ def _comparable(history: History, stock: Stock) -> History:
         if before <= 0 or abs(after - before) * 10_000 > SPLIT_RATIO_BP * before:
             cut = place
     kept = len(closes) - cut
-    columns = [column[-kept:] for column in history]
+    columns = [column[-kept:] for column in (history.closes, history.volumes, history.highs, history.lows)]
     if closes and abs(stock.base - closes[-1]) * 10_000 > SPLIT_RATIO_BP * closes[-1]:
         last = closes[-1]
         columns = [
             tuple(value * last // stock.base if at == 1 else value * stock.base // last for value in column)
             for at, column in enumerate(columns)
         ]
-    return History(*columns)
+    return History(columns[0], columns[1], columns[2], columns[3], history.until)
 
 
 def _stock(

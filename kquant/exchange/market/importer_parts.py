@@ -21,7 +21,7 @@ from .importer_paths import DailyRow, draw_into
 from .importer_sources import Source, parse_day, parse_moment
 from .mixing import Ints
 from .model import Kind, MarketFileError, Stock
-from .research import ResearchRow, write_parquet
+from .research import DAY_US, ResearchRow, final_at, midnight, write_parquet
 
 CLOSES_KEPT = 120
 YEAR_SESSIONS = 240
@@ -74,12 +74,13 @@ class MinuteBars(NamedTuple):
 
 
 class History(NamedTuple):
-    """Daily values before the day, newest last; lists may differ in length and end on the same session."""
+    """Daily values before the day, newest last; lists may differ in length. until: the newest session of any."""
 
     closes: tuple[int, ...] = ()
     volumes: tuple[int, ...] = ()
     highs: tuple[int, ...] = ()
     lows: tuple[int, ...] = ()
+    until: dt.date | None = None
 
 
 class Statement(NamedTuple):
@@ -94,16 +95,22 @@ class Statement(NamedTuple):
 
 
 class Flows(NamedTuple):
-    """Net shares bought over the last 5 and 20 sessions; None where the sessions are not all known."""
+    """Net shares bought over the last 5 and 20 sessions; None where the sessions are not all known.
+
+    until: the newest of the sessions.
+    """
 
     foreign_5d: int | None
     institution_5d: int | None
     foreign_20d: int | None
     institution_20d: int | None
+    until: dt.date | None = None
 
 
 class Known(Struct, kw_only=True):
     """What is known of the stocks before the day, by code; a code may be missing everywhere."""
+
+    day: dt.date
 
     histories: Mapping[str, History]
     flows: Mapping[str, Flows]
@@ -304,18 +311,26 @@ def research_row(stock: Stock, known: Known, *, halted: bool) -> ResearchRow:
         lows=history.lows[-CLOSES_KEPT:] or None,
         w52_high=max(history.highs[-YEAR_SESSIONS:]) if year else None,
         w52_low=min(history.lows[-YEAR_SESSIONS:]) if year else None,
+        # The base price of the day, and ratios at it, are known once the day begins.
+        listing_known_at=midnight(known.day),
+        valuation_known_at=midnight(known.day),
+        prices_known_at=final_at(history.until) if history.until else None,
+        flows_known_at=final_at(flows.until) if flows.until else None,
+        financials_known_at=midnight(dt.date.fromisoformat(statement.filed)) + DAY_US if statement else None,
+        prices_session=history.until.isoformat() if history.until else None,
+        flows_session=flows.until.isoformat() if flows.until else None,
     )
 
 
-def flows_of(rows: Sequence[tuple[int | None, int | None]]) -> Flows:
-    """Sum (foreign, institution) net shares of the sessions before the day, oldest first."""
+def flows_of(rows: Sequence[tuple[int | None, int | None]], until: dt.date) -> Flows:
+    """Sum (foreign, institution) net shares of the sessions before the day, oldest first, the newest being *until*."""
 
     def total(side: int, sessions: int) -> int | None:
         values = [row[side] for row in rows[-sessions:]]
         known = [value for value in values if value is not None]
         return sum(known) if len(known) == sessions else None
 
-    return Flows(total(0, 5), total(1, 5), total(0, 20), total(1, 20))
+    return Flows(total(0, 5), total(1, 5), total(0, 20), total(1, 20), until)
 
 
 def basis_points(percent: float | None) -> int | None:

@@ -4,11 +4,15 @@ Columns (Parquet): code, name, market, sector, kind, halted, administrative, liq
 market_cap (won), per_x100, pbr_x100, roe_bp, sales_growth_bp, op_margin_bp, op_growth_bp, debt_ratio_bp (NULL where no
 statement was filed), statement_filed (YYYY-MM-DD), foreign_net_5d, institution_net_5d, foreign_net_20d,
 institution_net_20d (shares; NULL where unknown), news_count, news_tone (-100..100, NULL without news), closes, volumes,
-highs, lows (lists of daily values, newest last; NULL when unknown), w52_high, w52_low (won; NULL when unknown).
+highs, lows (lists of daily values, newest last; NULL when unknown), w52_high, w52_low (won; NULL when unknown), and what
+makes "known before" checkable: listing_, prices_, flows_, valuation_, financials_ and news_known_at (microseconds UTC:
+when the latest of that part was public), prices_session and flows_session (YYYY-MM-DD: the newest session in it).
+A session is public at 18:00 KST, a filing on the day after it was received.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -55,7 +59,21 @@ TYPES = {
     "w52_high": "BIGINT",
     "w52_low": "BIGINT",
 }
+PROVENANCE = {
+    "listing_known_at": "BIGINT",
+    "prices_known_at": "BIGINT",
+    "flows_known_at": "BIGINT",
+    "valuation_known_at": "BIGINT",
+    "financials_known_at": "BIGINT",
+    "news_known_at": "BIGINT",
+    "prices_session": "VARCHAR",
+    "flows_session": "VARCHAR",
+}
 COLUMNS = tuple(TYPES)
+"""What every table has; one written before provenance was told lacks its columns."""
+KST_US = 9 * 3_600_000_000
+FINAL_US = 18 * 3_600_000_000
+DAY_US = 86_400_000_000
 
 
 class ResearchRow(Struct, frozen=True, kw_only=True):
@@ -93,11 +111,29 @@ class ResearchRow(Struct, frozen=True, kw_only=True):
     lows: tuple[int, ...] | None
     w52_high: int | None
     w52_low: int | None
+    listing_known_at: int | None = None
+    prices_known_at: int | None = None
+    flows_known_at: int | None = None
+    valuation_known_at: int | None = None
+    financials_known_at: int | None = None
+    news_known_at: int | None = None
+    prices_session: str | None = None
+    flows_session: str | None = None
+
+
+def midnight(day: dt.date) -> int:
+    """Return the beginning of a KST day in microseconds UTC."""
+    return (day - dt.date(1970, 1, 1)).days * DAY_US - KST_US
+
+
+def final_at(session: dt.date) -> int:
+    """Return when a session's figures are public, in microseconds UTC."""
+    return midnight(session) + FINAL_US
 
 
 def write_parquet(rows: Iterable[ResearchRow], path: Path) -> None:
     """Write the rows (a sequence of ResearchRow) as Parquet."""
-    write_rows(rows, TYPES, path)
+    write_rows(rows, TYPES | PROVENANCE, path)
 
 
 def write_rows(rows: Iterable[Struct], types: dict[str, str], path: Path) -> None:
@@ -117,7 +153,21 @@ def write_rows(rows: Iterable[Struct], types: dict[str, str], path: Path) -> Non
 
 def read_parquet(path: Path) -> list[ResearchRow]:
     """Read a research table. Raises MarketFileError naming the file and what is wrong."""
-    return [convert_row(row, ResearchRow, path) for row in read_rows(path, COLUMNS)]
+    there = columns_of(path)
+    columns = (*COLUMNS, *(name for name in PROVENANCE if name in there))
+    return [convert_row(row, ResearchRow, path) for row in read_rows(path, columns)]
+
+
+def columns_of(path: Path) -> frozenset[str]:
+    """Return the columns of a Parquet file. Raises MarketFileError."""
+    import duckdb  # noqa: PLC0415
+
+    try:
+        with duckdb.connect() as connection:
+            found = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({pattern(path)})").fetchall()  # noqa: S608
+    except duckdb.Error as error:
+        raise MarketFileError(f"cannot read {path}: {first_line(error)}") from None
+    return frozenset(name for name, *_ in found)
 
 
 def convert_row(row: Mapping[str, object], kind: type[T], path: Path) -> T:

@@ -141,7 +141,8 @@ def _prices(history: PriceHistory | None) -> dict[str, Any]:
 
 
 def _flows(nets: Nets | None) -> dict[str, Any]:
-    if nets is None:
+    sums = nets and (nets.foreign_5d, nets.institution_5d, nets.foreign_20d, nets.institution_20d)
+    if nets is None or sums == (None,) * 4:
         return {}
     return {
         "foreign_net_5d": nets.foreign_5d,

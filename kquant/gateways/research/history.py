@@ -260,9 +260,11 @@ def _all(folder: Path, part: Kept) -> str:
 
 
 def _newest(folder: Path, part: Kept) -> str:
+    """Return the SQL of one row a stock and session: the newest word, of equally new ones the fullest."""
+    fullest = "volume IS NULL, base IS NULL" if part == "prices" else "foreign_net IS NULL, institution_net IS NULL"
     return (
         f"SELECT * FROM {_all(folder, part)} "
-        "QUALIFY row_number() OVER (PARTITION BY code, session ORDER BY stamp DESC, source) = 1"
+        f"QUALIFY row_number() OVER (PARTITION BY code, session ORDER BY stamp DESC, {fullest}, source) = 1"
     )
 
 
