@@ -21,12 +21,30 @@ from kquant.exchange.faults import faults_from_toml
 from kquant.exchange.servers.fault_options import read_faults
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("README.md", "README.ko.md", *(f"docs/{name}.md" for name in ("guide", "operations", "exchange", "hours", "scoring")))
+NAMES = (
+    "README.md",
+    "README.ko.md",
+    *(f"docs/{name}.md" for name in ("guide", "operations", "exchange", "hours", "scoring")),
+)
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ALL = "\n".join(PAGES.values()).replace("\\\n", " ")
 NESTED = ("replay", "config", "market", "scores")
 COMMAND = re.compile(r"(?<![\w/@-])kquant ([a-z]+)(?: ([a-z]+)(?![\w=.]))?([^`\n|]*)")
-COMMANDS = ("run", "init", "exchange", "status", "halt", "resume", "flatten", "arm", "disarm", "events", "why", "report", *NESTED)
+COMMANDS = (
+    "run",
+    "init",
+    "exchange",
+    "status",
+    "halt",
+    "resume",
+    "flatten",
+    "arm",
+    "disarm",
+    "events",
+    "why",
+    "report",
+    *NESTED,
+)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 SETTINGS = load("demo", environ={})
 SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "kquant").rglob("*.py")))
