@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import date, time
@@ -15,6 +16,9 @@ import msgspec
 import pytest
 
 from kquant.config import load
+from kquant.events.analyzer import BatchScored, BatchWanted, ResearchAnswered, ResearchWanted
+from kquant.events.scanner import ReadFailed
+from kquant.gateways.research import AnalysisGateway
 from kquant.gateways.research.assemble import Assembler, BuildError
 from kquant.gateways.research.compose import Made
 from kquant.gateways.research.lookahead import LookAheadError, check_known
@@ -37,8 +41,9 @@ from kquant.gateways.research.sources.port import (
     session_known_at,
 )
 from kquant.gateways.research.table import read_file
+from kquant.journal.memory import MemoryJournal
 from kquant.settings import ResearchSettings
-from kquant.values import MINUTE_US, SECOND_US, Micros, from_kst
+from kquant.values import MINUTE_US, SECOND_US, Micros, Seq, from_kst
 from tests.research.fakes import (
     DAY,
     MORNING,
@@ -56,6 +61,7 @@ from tests.research.fakes import (
     ratios,
     stock,
 )
+from tests.scoring.fakes import HandClock, Quiet, Shelf
 
 STOCKS = (stock("005930", "삼성전자"), stock("000660", "SK하이닉스"), stock("069500", "KODEX 200", kind="fund"))
 UNTIL = Micros(MORNING + 30 * MINUTE_US)
@@ -102,6 +108,7 @@ def statement(code: str, **changes: Any) -> FinancialRow:
         "filed": "2026-03-10",
         "roe_bp": 900,
         "op_margin_bp": 800,
+        "debt_ratio_bp": 5_000,
     }
     return FinancialRow(**{**fields, **changes})
 
@@ -162,7 +169,7 @@ async def test_every_listed_stock_has_a_row_and_the_next_source_fills_what_is_mi
     # KRX's PER is at its close, the row's at the day's base; where there is none, it is price over earnings.
     assert samsung["per_x100"] == (2 * 1_200 * 10_000 + 10_024) // (2 * 10_024)
     assert (hynix["per_x100"], hynix["valuation_source"]) == (10_000 * 100 // 500, "kis")
-    assert kis.asked[0][1].codes == ("000660", "069500")
+    assert dict(kis.asked)["prices"].codes == ("000660", "069500")
     assert [missing.codes for part, missing in kis.asked if part == "financials"] == [("000660",)]
     notes = read_notes(path)
     assert {"naver: left out, set NAVER_CLIENT_ID", "flows: krx: flows are empty"} <= set(notes)
@@ -202,7 +209,7 @@ async def test_the_deadline_cuts_a_source_off_and_what_it_gave_is_written(tmp_pa
 async def test_a_second_build_asks_only_for_what_is_missing(tmp_path: Path) -> None:
     first = Given("krx", {"prices": [[row] for row in prices("005930", 3)], "flows": [flows("005930")[:1]]})
     await build(tmp_path, first)
-    assert first.asked[0][1].sessions == SESSIONS
+    assert dict(first.asked)["prices"].sessions == SESSIONS
     again = Given("krx", {"prices": [], "flows": []})
     rows = rows_of(await build(tmp_path, again))
     assert dict(again.asked)["prices"].sessions == SESSIONS[3:]
@@ -328,3 +335,70 @@ async def test_a_source_that_fails_leaves_what_it_gave(tmp_path: Path, error: Ex
     path = await build(tmp_path, krx)
     assert rows_of(path)["005930"]["prices_source"] == "krx"
     assert f"prices: {error}" in read_notes(path)
+
+
+class Maker:
+    """An assembler as the gateway knows it, built on the clock of the run."""
+
+    def __init__(self, folder: Path, clock: HandClock, sources: Mapping[str, Source]) -> None:
+        async def listing() -> tuple[str, tuple[Stock, ...]]:
+            return "kis", STOCKS
+
+        async def opened(stack: AsyncExitStack, day_folder: Path) -> tuple[Mapping[str, Source], tuple[str, ...]]:
+            return sources, ()
+
+        self.assembler = Assembler(
+            ResearchSettings(), folder, clock, listing, opened, lambda _, count: SESSIONS[:count]
+        )  # fmt: skip
+
+
+async def test_the_analyzers_request_builds_the_table_in_a_process_of_its_own(tmp_path: Path) -> None:
+    clock, quiet, shelf = HandClock(MORNING), Quiet(), Shelf()
+    journal = MemoryJournal(clock.now)
+    kis = Given("kis", {"prices": [prices(each.code) for each in STOCKS], "flows": [flows("005930")],
+                        "financials": [[statement("005930", known_at=MORNING)]], "news": [[title("005930")]]})  # fmt: skip
+    maker = Maker(tmp_path, clock, {"kis": kis}).assembler
+    gateway = AnalysisGateway(journal, clock, shelf, maker, changed=quiet.changed, on_fatal=quiet.on_fatal)
+    await gateway.start()
+    asked = ResearchWanted(day="2026-11-20", valid_until=Micros(MORNING + 90 * MINUTE_US))
+    journal.append("analyzer", [asked], by="analyzer").result()
+    await quiet.until_idle(gateway)
+    (answered,) = [fact.event for fact in journal.read(Seq(0)) if fact.stream == "research"]
+    assert isinstance(answered, ResearchAnswered)
+    assert answered.stocks == 3
+    assert answered.known_until == MORNING
+    assert {(each.part, each.origin, each.stocks) for each in answered.sources} == {
+        ("listing", "kis", 3), ("prices", "kis", 3), ("flows", "kis", 1), ("financials", "kis", 1), ("news", "kis", 1),
+    }  # fmt: skip
+    batch = BatchWanted(
+        batch=1,
+        attempt=1,
+        codes=tuple(each.code for each in STOCKS),
+        table=answered.table,
+        valid_until=asked.valid_until,
+    )
+    journal.append("analyzer", [batch], by="analyzer").result()
+    await quiet.until_idle(gateway)
+    scored = [fact.event for fact in journal.read(Seq(0)) if fact.stream == "research"][-1]
+    assert isinstance(scored, BatchScored)
+    parts = {row.code: row.parts for row in scored.rows}
+    assert None not in msgspec.structs.astuple(parts["005930"])
+    assert (parts["000660"].flows, parts["000660"].news) == (None, None)
+    assert not {"pykrx", "pandas"} & set(sys.modules)
+    await gateway.close()
+
+
+async def test_a_build_that_fails_is_the_requests_one_outcome(tmp_path: Path) -> None:
+    clock, quiet, shelf = HandClock(MORNING), Quiet(), Shelf()
+    journal = MemoryJournal(clock.now)
+    liar = Given("dart", {"financials": [[statement("005930", known_at=UNTIL + 99)]]})
+    maker = Maker(tmp_path, clock, {"dart": liar}).assembler
+    gateway = AnalysisGateway(journal, clock, shelf, maker, changed=quiet.changed, on_fatal=quiet.on_fatal)
+    await gateway.start()
+    asked = ResearchWanted(day="2026-11-20", valid_until=Micros(MORNING + 90 * MINUTE_US))
+    journal.append("analyzer", [asked], by="analyzer").result()
+    await quiet.until_idle(gateway)
+    (failed,) = [fact.event for fact in journal.read(Seq(0)) if fact.stream == "research"]
+    assert isinstance(failed, ReadFailed)
+    assert "financials of 1 stocks was not public" in failed.reason
+    await gateway.close()

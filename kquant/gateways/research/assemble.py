@@ -1,9 +1,9 @@
 """The day's research table, gathered from whatever sources there are and written in time.
 
 Each part has its sources in order: the first gives what it can, the next what is missing (news: all of them). Parts
-are gathered at once, a source's own calls one after the other; the deadline ends them all, and what is there is
-written. Answers are kept for the day and sessions for good, so that a second build, or one after a crash, asks only
-for the rest: a build in the evening leaves little for the morning.
+are gathered at once, each source keeping its own pace; the deadline ends them all, and what is there is written.
+Answers are kept for the day and sessions for good, so that a second build, or one after a crash, asks only for the
+rest: a build in the evening leaves little for the morning.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ WRITE_SHARE: Final = 8
 """One part in so many of the time is kept for writing the table."""
 ROWS_AT_ONCE: Final = 20_000
 DAYS_KEPT: Final = 14
+BEGIN: Final[tuple[Part, ...]] = ("valuation", "flows", "prices", "financials", "news")
+"""Parts in the order they are begun: KRX serves one at a time, and a year of prices takes longest."""
 LISTING_TRIES: Final = 3
 LISTING_PAUSE_US: Final = 5_000_000
 
@@ -148,7 +150,7 @@ class Assembler:
             sources, left_out = await self._opened(stack, self._folder / "days" / to_kst(begun).date().isoformat())
             found.notes += left_out
             gathering = [
-                asyncio.create_task(self._part(part, wanted, sources, found), name=f"research {part}") for part in PARTS
+                asyncio.create_task(self._part(part, wanted, sources, found), name=f"research {part}") for part in BEGIN
             ]
             await self._until(gathering, stop)
         now = self._clock.now()
