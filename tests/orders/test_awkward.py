@@ -8,10 +8,11 @@ import pytest
 from msgspec import structs
 
 from kquant.events.base import Recorded
-from kquant.events.day import OwnerParked, ResumeOrdered, RunStarted
+from kquant.events.day import AlertRaised, OwnerParked, ResumeOrdered, RunStarted
 from kquant.events.orders import (
     CancelUnknown,
     CancelWanted,
+    Execution,
     ExternalOrderSeen,
     OrderAccepted,
     OrderDenied,
@@ -23,7 +24,7 @@ from kquant.events.orders import (
 from kquant.settings import Settings
 from kquant.values import IntentId
 from tests.orders.orders_world import CODES, Broker, World, by_kind, holding, opened, with_settings
-from tests.orders.test_replace import check, hold, outcomes, replacing, resting
+from tests.orders.test_replace import check, held_cash, hold, outcomes, replacing, resting
 
 A, B = CODES[0], CODES[1]
 
@@ -194,3 +195,71 @@ def test_a_restart_under_another_validity_of_orders_forgets_no_order(rule: str, 
     world.pass_time(2)
     world.signal(A if rule == "REPEAT" else B)
     assert world.last(OrderDenied).rule == rule
+
+
+def nothing_left(world: World, **listed: int) -> World:
+    """The broker lists the buy of A (798 shares) with nothing left of it, though its shares do not add up."""
+    ticket = world.broker.tickets[0]
+    plain = ticket.row
+
+    def row() -> Execution:
+        return structs.replace(plain(), leaves_qty=0, **listed)
+
+    ticket.row = row  # type: ignore[method-assign]
+    return world
+
+
+def test_an_order_of_which_nothing_is_left_is_over_though_its_shares_do_not_add_up() -> None:
+    """O5: 300 cancelled by hand, the rest gone uncounted. A second list, when lagging is over, must say the same."""
+    world = opened(settings=replacing(resting_seconds=600))
+    world.signal(A)
+    world.broker.fill(world.broker.tickets[0], 100, 10_010)
+    nothing_left(world, cancelled_qty=300)
+    world.notice()
+    world.notice()
+    assert outcomes(world) == [], "two lists in one breath are one"
+    world.pass_time(40)
+    assert outcomes(world) == [(1, "cancelled")]
+    [told] = [alert for alert in world.all(AlertRaised) if "nothing left" in alert.text]
+    assert "398 of 798" in told.text
+    assert world.own.live == ()
+    assert held_cash(world) == 0
+    check(world)
+
+
+def test_what_fills_of_it_afterwards_is_booked_all_the_same() -> None:
+    world = opened(settings=replacing(resting_seconds=600))
+    world.signal(A)
+    nothing_left(world)
+    world.notice()
+    world.pass_time(40)
+    assert outcomes(world) == [(1, "cancelled")]
+    world.broker.fill(world.broker.tickets[0], 50, 10_010)
+    world.notice()
+    assert world.portfolio.positions[A].qty == 50
+    assert world.portfolio.cash_krw == world.broker.cash
+    check(world)
+
+
+def test_figures_that_still_move_end_nothing() -> None:
+    world = opened(settings=replacing(resting_seconds=600))
+    world.signal(A)
+    nothing_left(world)
+    for _ in range(6):
+        world.broker.fill(world.broker.tickets[0], 10, 10_010)
+        world.notice()
+        world.pass_time(9)
+        world.notice()
+        assert outcomes(world) == []
+    check(world)
+
+
+def test_while_a_replacement_may_have_taken_its_place_nobody_ends_it() -> None:
+    world = resting()
+    waiting = hold(world)
+    world.pass_time(30)
+    assert [intent.replaces for intent in waiting] == [1]
+    nothing_left(world)
+    world.notice()
+    world.pass_time(60)
+    assert outcomes(world) == []

@@ -6,12 +6,18 @@ from kquant.domain.orders import chain, exits
 from kquant.domain.orders.draft import Draft
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.settle import settle
+from kquant.events.day import AlertRaised
 from kquant.events.orders import Execution, ExternalOrderSeen, OrderBound, OrderFilled, OrderResized
 from kquant.values import SECOND_US, Krw, Micros, Shares, kst_second
 
 BEFORE_SECONDS = 2
 GRACE_SECONDS = 10
 """A broker's time of an order we sent lies from 2 s before the send to 10 s after its deadline (C0.4)."""
+
+
+AGREEING = 2
+LAG_US = 10 * SECOND_US
+"""Lists that say of an order that nothing is left, though its shares do not add up, before it is over; and their span."""
 
 
 def apply(draft: Draft, rows: tuple[Execution, ...]) -> None:
@@ -154,8 +160,24 @@ def _ours(draft: Draft, order: Order, row: Execution, moved: Shares) -> None:
             )
         )
     outcome = outcome_of(order, row, moved)
+    if order.is_live and outcome is None and _is_spent(draft, order, row):
+        # Its shares are settled as cancelled (O5): what fills of it after all is listed, and then booked.
+        outcome = "replaced" if moved else "cancelled"
+        lost = order.qty - row.filled_qty - max(row.cancelled_qty, moved) - row.rejected_qty
+        text = (
+            f"order {row.order_no} of {row.code}: the broker has nothing left of it, and does not tell what became of "
+        )
+        draft.emit(AlertRaised(level="warning", text=f"{text}{lost} of {order.qty} shares: taken as {outcome}"))
     if order.is_live and outcome is not None:
         draft.finish(order, outcome)
+
+
+def _is_spent(draft: Draft, order: Order, row: Execution) -> bool:
+    """Tell whether lists agree for longer than one lags that nothing is left, and no replacement may have it."""
+    spent, heir = draft.seen.heard.spent.get(row.order_no), chain.heir(draft.own, order)
+    if spent is None or (heir is not None and heir.state == "intended"):
+        return False
+    return spent.listings >= AGREEING and draft.at - spent.since >= LAG_US
 
 
 def _has_amount(row: Execution, qty: Shares, amount: Krw) -> bool:
