@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError, validators
 from rich.console import Console
+from structlog.typing import EventDict
 
 from kquant.cli import codes, sense
 from kquant.cli.days import DayError
@@ -187,11 +188,17 @@ def _load_commands() -> None:
     from kquant.cli import arm, exchange, init, market, operate, past, scores  # noqa: F401, PLC0415  they register themselves
 
 
+def _stamp(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Say when on the wall, as every screen does: 09:00:00 KST, wherever the machine stands."""
+    event["timestamp"] = f"{datetime.now(KST):%H:%M:%S} KST"
+    return event
+
+
 def _configure_logs() -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S"),
+            _stamp,
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ],
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whatever it is when the line is written

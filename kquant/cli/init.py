@@ -9,7 +9,7 @@ import asyncio
 import os
 import shlex
 import sys
-from datetime import date
+from datetime import datetime
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -20,7 +20,7 @@ from kquant.cli import codes
 from kquant.cli.keys import Keys, KeysError, Purpose, check_keys, keys_path, read_keys, write_keys
 from kquant.cli.shell import ConfigFile, Json, Setting, app, print_json, settings_for
 from kquant.settings import BrokerSettings
-from kquant.values import KquantError
+from kquant.values import KST, KquantError
 
 STEPS: dict[Purpose, tuple[str, ...]] = {
     "paper": (
@@ -147,7 +147,7 @@ def ask(console: Console, purpose: Purpose, broker: BrokerSettings, given: dict[
         hts_id=hts_id,
         app_key=value("app_key", "앱키 app key: ", hidden=True),
         app_secret=value("app_secret", "시크릿 app secret: ", hidden=True),
-        issued=given.get("issued") or date.today().isoformat(),  # noqa: DTZ011  the person's own day
+        issued=given.get("issued") or datetime.now(KST).date().isoformat(),
     )
     check_keys(keys, purpose)
     return keys

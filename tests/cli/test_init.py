@@ -1,5 +1,6 @@
 """`kquant init` at a terminal: paper account first, a data key if one likes, nothing written when somebody stops."""
 
+import datetime as dt
 import sys
 
 import pytest
@@ -66,6 +67,19 @@ def test_a_day_of_issue_that_nobody_gave_is_told_to_be_a_guess(terminal, capsys)
     _, path, _ = terminal("50001234-01", "me", KEY, SECRET, "n", options=("--issued", "2026-01-15"))
     assert "counts as" not in capsys.readouterr().out
     assert read_keys(path).paper.issued == "2026-01-15"
+
+
+def test_today_is_the_day_in_korea_wherever_the_machine_stands(terminal, monkeypatch):
+    class Evening(dt.datetime):
+        """Still 20 November in London, and on a machine that keeps UTC."""
+
+        @classmethod
+        def now(cls, tz=None):
+            return dt.datetime(2026, 11, 20, 15, 30, tzinfo=dt.UTC).astimezone(tz)
+
+    monkeypatch.setattr("kquant.cli.init.datetime", Evening)
+    _, path, _ = terminal("50001234-01", "me", KEY, SECRET, "n")
+    assert read_keys(path).paper.issued == "2026-11-21"
 
 
 @pytest.mark.parametrize("yes", ["y", "예"])
