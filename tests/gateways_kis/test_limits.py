@@ -109,11 +109,17 @@ def test_two_calls_are_never_closer_than_the_spacing(per_second, gap_us, calls):
 def test_of_each_second_orders_keep_a_fifth_whatever_the_others_want(per_second, reserved, others):
     """`reliability` D15: a burst of reads leaves the order lane at least 20 % of the budget."""
     made = asyncio.run(play(per_second, [(0, BACKFILL)] * others, reserved=reserved))
-    kept = min(max(reserved, -(-per_second // 5)), per_second - 1)
+    kept = min(max(reserved, -(-per_second // 5)), max(1, per_second // 3))
     times = [at for at, _, _ in made]
     for first, later in zip(times, times[per_second - kept :], strict=False):
         assert later - first >= SECOND_US
-    assert kept * 5 >= per_second or kept == per_second - 1
+    assert kept * 5 >= per_second
+
+
+def test_of_a_new_keys_three_calls_a_second_orders_keep_one():
+    """kis-protocol 1.8. With two kept a price and its order book took two seconds, and lists waited behind them."""
+    made = asyncio.run(play(3, [(0, PORTFOLIO)] * 4, reserved=2))
+    assert [at for at, _, _ in made] == [0, 0, SECOND_US, SECOND_US]
 
 
 @settings(max_examples=40, deadline=None)
@@ -131,7 +137,7 @@ def test_an_order_waits_for_its_own_spacing_not_for_the_turn_of_a_read_before_it
         (0, RANKINGS),
         (100_000, RANKINGS),
         (200_000, ORDERS),
-        (SECOND_US, RANKINGS),
+        (300_000, RANKINGS),
     ]
 
 

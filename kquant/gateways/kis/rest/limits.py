@@ -31,6 +31,8 @@ RECOVERY_US = 10 * SECOND_US
 """After a refusal, so many thousandths of the pace come back each so often."""
 ORDER_PART = 5
 """Orders keep at least one call in so many."""
+ORDER_MOST = 3
+"""And at most one in so many: of a new key's three calls a second two are left for prices, books and lists."""
 
 
 class Limit(Struct, frozen=True, kw_only=True):
@@ -74,7 +76,7 @@ class Limiter:
     """At most *per_second* calls in any second of the clock, waiting callers by lane, then by arrival.
 
     gap_us: least time between two calls.   reserved: calls of each second that only orders may use; at least a fifth of
-    them if any, and never the last one.
+    them if any, at most a third, and never the last one.
     """
 
     def __init__(self, per_second: int, clock: Clock, *, gap_us: int = 0, reserved: int = 0) -> None:
@@ -138,7 +140,7 @@ class Limiter:
             at = max(at, self._taken[-1] + self._spacing(pace))
         if lane != ORDERS and self._reserved and per_second > 1:
             kept = max(self._reserved, -(-per_second // ORDER_PART))
-            others = max(1, per_second - kept)
+            others = per_second - min(kept, max(1, per_second // ORDER_MOST))
             if len(self._others) >= others:
                 at = max(at, self._others[-others] + SECOND_US)
         return Micros(at)
