@@ -37,6 +37,18 @@ LAST_HOUR = {
     "exits.stop_loss_bp": "60",
 }
 """A market of 60 stocks in its last hour, with some forty orders."""
+RESTING = {
+    "risk.resting_seconds": "3",
+    "risk.limit_ticks_above_ask": "0",
+    "risk.volume_share_bp": "1000",
+    "risk.position_share_bp": "1000",
+    "risk.collar_bp": "500",
+    "risk.moved_bp": "1000",
+    "risk.max_replaces": "5",
+    "risk.repeat_seconds": "0",
+    "risk.cooldown_seconds": "1",
+}
+"""Settings under which buys fill in parts, rest, and are cancelled or replaced."""
 RUN_SECONDS = 900
 MOST_KILLS = 12
 """Of one day: the next ones are kept for another market."""
@@ -175,12 +187,15 @@ def draw(rng: random.Random, killed: Counter[str]) -> tuple[list[Kill], float | 
     met = Counter({name: sum(n for what, n in killed.items() if what.startswith(f"{name},")) for name in REQUIRED})
     cap = 1 + 1.3 * sum(met.values()) / len(REQUIRED)
     wanted = [name for name in REQUIRED if met[name] < cap]
-    if not set(wanted) & set(BY_NAME):
+    if rng.random() < 0.4:
+        wanted = sorted(REQUIRED, key=lambda name: met[name])[:3]  # let the day go on to what comes late or seldom
+    elif not set(wanted) & set(BY_NAME):
         wanted.append(rng.choice(list(BY_NAME)))
     kills = []
     for name in wanted:
         if name in DOOR_POINTS:
-            kills.append(Kill(point=name, phase=rng.choice(("arrived", "done")), nth=rng.randint(1, 4)))
+            nth = rng.randint(1, 4) if name == DOOR_POINTS[0] else 1
+            kills.append(Kill(point=name, phase=rng.choice(("arrived", "done")), nth=nth))
         else:
             phase = rng.choice(("before", "after"))
             kills.append(Kill(point=name, phase=phase, nth=rng.randint(1, BY_NAME[name].spread)))
@@ -198,7 +213,7 @@ def play(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     rng = random.Random(f"soak {seed}")
-    changes = {"risk.unfilled": rng.choice(("cancel", "replace")), "risk.resting_seconds": "5"}
+    changes = {**RESTING, "risk.unfilled": rng.choice(("cancel", "replace", "replace"))}
     day = Killed(folder, seed, last_hour(seed, changes))
     began = time.monotonic()
     over = False
