@@ -11,7 +11,7 @@ from pathlib import Path
 from bench import results
 from bench.figures import NotMeasured, Options, table
 
-PARTS = ("decode", "journal", "rebuild", "day", "trigger", "feed", "latency", "start")
+PARTS = ("decode", "journal", "rebuild", "day", "trigger", "feed", "latency", "start", "research")
 ABOUT = ("msgspec", "eventsourcing", "pykka", "websockets")
 
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = (
     "README.md",
     "README.ko.md",
-    *(f"docs/{name}.md" for name in ("guide", "operations", "exchange", "hours", "scoring")),
+    *(f"docs/{name}.md" for name in ("guide", "operations", "exchange", "hours", "scoring", "research")),
 )
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 ALL = "\n".join(PAGES.values()).replace("\\\n", " ")
