@@ -124,20 +124,20 @@ MUTANTS = (
     _reconcile(
         name="a balance from before a fill overwrites it",
         breaks="M2 D20: after all fills",
-        old="fact.caused_by is not None and seen.filled_seq < fact.caused_by",
+        old="fact.caused_by is not None and seen.filled_seq(what) < fact.caused_by",
         new="fact.caused_by is not None",
     ),
     _seen(
         name="a balance is believed while an order works",
         breaks="M2 D20: a quiet period",
-        old="return not self.working and (",
-        new="return (",
+        old="return not any(code in codes for code in self.working.values()) and all(",
+        new="return all(",
     ),
     _seen(
         name="a balance is believed right after a fill",
         breaks="M2 D20: a quiet period",
-        old="self.filled_at is None or at - self.filled_at > QUIET_US",
-        new="self.filled_at is None or at - self.filled_at >= 0",
+        old="at - filled_at > QUIET_US for",
+        new="at - filled_at >= 0 for",
     ),
     _asking(
         name="a second balance is asked for while the first is under way",

@@ -106,12 +106,14 @@ class PortfolioSynchronised(Event, frozen=True, kw_only=True, tag="portfolio.syn
 
     agreeing: how many reads in a row found these very differences in quiet, this one included; 0 where there are none,
     where orders of ours may explain them, for a read too soon after another, and in logs written before they were counted.
+    counted: those of the differences that this is about, where orders at work may explain the others; () for all of them.
     """
 
     reason: BalanceReason
     balance: Seq
     differences: tuple[Difference, ...]
     agreeing: int = 0
+    counted: tuple[Difference, ...] = ()
 
 
 class PortfolioAdjusted(Event, frozen=True, kw_only=True, tag="portfolio.adjusted"):

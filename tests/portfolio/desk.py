@@ -120,10 +120,10 @@ class Desk:
     def run(self) -> tuple[Event, ...]:
         return self.tell(PipelineStarted(run=1, due=self.at, sync_deadline=self.at + 20 * SECOND_US))
 
-    def intend(self, intent: int = 1) -> None:
+    def intend(self, intent: int = 1, code: str = A) -> None:
         self.tell(
             OrderIntended(
-                intent=intent, code=A, name=A, side="buy", qty=1, kind="limit", price=1, reason="signal", decision=1,
+                intent=intent, code=code, name=code, side="buy", qty=1, kind="limit", price=1, reason="signal", decision=1,
                 reserved_krw=1, valid_until=self.at,
             )
         )  # fmt: skip

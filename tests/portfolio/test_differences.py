@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kquant.events.day import AlertRaised, JobDue
+from kquant.events.orders import OrderFinished
 from kquant.events.portfolio import BalanceWanted, PortfolioAdjusted, PortfolioSynchronised
 from kquant.events.scanner import ReadExpired
 from kquant.values import SECOND_US
@@ -179,6 +180,83 @@ def test_d20_a_fill_between_two_agreeing_reads_begins_the_count_anew() -> None:
     desk.ring("mismatch")
     desk.listed()
     assert "portfolio.adjusted" in names(desk.balance(998_900, (A, 1, 100), (B, 1, 9)))
+
+
+# -- quiet is each stock's own ---------------------------------------------------------------------------------
+
+
+def twice(desk: Desk, cash: int, *holdings: tuple[str, int, int]) -> None:
+    """Two reads that agree, with a list of orders in between that explains nothing."""
+    desk.run()
+    desk.balance(cash, *holdings)
+    desk.ring("mismatch")
+    desk.listed()
+    desk.balance(cash, *holdings)
+
+
+def test_a_difference_of_one_stock_is_believed_while_an_order_of_another_rests_all_day() -> None:
+    """A sell in a halted stock: what we think we hold of another, and do not, would be offered over and over."""
+    desk = opened(100, (A, 2, 20), (B, 1, 9))
+    desk.intend(code=A)
+    twice(desk, 109, (A, 2, 20))
+    [said] = adjusted(desk)
+    assert [one.what for one in said.differences] == [B]
+    assert list(desk.own.positions) == [A]
+    assert (desk.own.cash_krw, said.cash_krw, desk.own.adjusted_krw) == (100, 100, 0), "cash needs quiet of all"
+    desk.finish()
+    twice(desk, 109, (A, 2, 20))
+    assert (desk.own.cash_krw, desk.own.adjusted_krw) == (109, 9)
+
+
+def test_a_stock_with_an_order_at_work_keeps_our_figures_while_others_are_taken_over() -> None:
+    desk = opened(100, (A, 2, 20), (B, 1, 9))
+    desk.intend(code=A)
+    twice(desk, 100, (A, 1, 10))
+    [said] = adjusted(desk)
+    assert desk.own.positions[A].qty == 2
+    assert [(one.code, one.qty, one.cost_krw) for one in said.holdings] == [(A, 2, 20)], "what is held afterwards"
+
+
+def test_a_fill_of_one_stock_makes_no_other_one_unquiet() -> None:
+    desk = opened(1_000_000, (B, 1, 9))
+    desk.run()
+    desk.balance(1_000_000)
+    desk.tell(fill("buy", 1, 100))
+    desk.ring("mismatch")
+    desk.listed()
+    desk.balance(999_900, (A, 1, 100))
+    assert list(desk.own.positions) == [A]
+
+
+def test_what_was_not_quiet_at_the_first_read_counts_from_the_second() -> None:
+    """`reliability` D20: the order may have filled before the first read, and be listed later."""
+    desk = opened(100, (A, 2, 20), (B, 1, 9))
+    desk.intend(code=A)
+    desk.run()
+    desk.balance(100, (A, 1, 10))
+    desk.finish()
+    desk.ring("mismatch")
+    desk.listed()
+    desk.balance(100, (A, 1, 10))
+    assert adjusted(desk) == []
+    assert synchronised(desk).agreeing == 1
+    desk.ring("mismatch")
+    desk.listed()
+    desk.balance(100, (A, 1, 10))
+    assert desk.own.positions[A].qty == 1
+
+
+def test_a_stock_whose_sell_was_given_up_needs_quiet_of_all() -> None:
+    """Should that sell be listed late, its cash is not booked again: so shares and cash are taken over as one."""
+    desk = opened(100, (A, 2, 20), (B, 1, 9))
+    desk.intend(2, code=B)
+    desk.tell(OrderFinished(intent=2, code=B, side="sell", outcome="not_placed", filled_qty=0))
+    desk.intend(code=A)
+    desk.run()
+    assert names(desk.balance(109, (A, 2, 20))) == ["portfolio.synchronised"]
+    desk.finish()
+    twice(desk, 109, (A, 2, 20))
+    assert (list(desk.own.positions), desk.own.cash_krw) == ([A], 109)
 
 
 def test_after_the_close_no_difference_is_taken_over() -> None:

@@ -2,7 +2,8 @@
 
 Money is exact (M1): cash = start + sells - buys - fees - taxes, in whole won. Costs are charged on an order's
 cumulative amount, so it does not matter in how many fills its executions arrive. A balance that differs from ours is
-believed only after two agreeing reads in quiet, when no order of ours works and no fill is younger than ten seconds.
+believed only after two agreeing reads in quiet, when no order of ours works and no fill is younger than ten seconds: of a
+stock for its shares, of any for cash.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ def decide(own: Own, seen: Seen, fact: Recorded, settings: Settings) -> Sequence
             return ask(own, seen, "pipeline", at)
         case AlarmRang(alarm="proof") if own.is_open and seen.lacks_proof():
             return ask(own, seen, "proof", at)
-        case AlarmRang(alarm="mismatch") if own.is_open and seen.is_quiet(at) and not seen.is_closed:
-            return ask(own, seen, "mismatch", at)
+        case AlarmRang(alarm="mismatch") if own.is_open and not seen.is_closed:
+            is_quiet = seen.is_quiet(at) or any(seen.is_quiet(at, one.what) for one in own.differences)
+            return ask(own, seen, "mismatch", at) if is_quiet else []
     return []

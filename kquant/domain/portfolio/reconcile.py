@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from kquant.domain.portfolio.asking import RETRY_US, TRIES, waiting_run
 from kquant.domain.portfolio.closing import reconcile
-from kquant.domain.portfolio.seen import QUIET_US, Seen
+from kquant.domain.portfolio.seen import CASH, QUIET_US, Seen
 from kquant.domain.portfolio.state import Own
 from kquant.domain.portfolio.verdict import listed
 from kquant.events.base import Event, Recorded
@@ -21,7 +23,7 @@ from kquant.events.portfolio import (
     PositionClosed,
     PositionOpened,
 )
-from kquant.values import SECOND_US, Krw, Micros
+from kquant.values import SECOND_US, Krw, Micros, Shares, Symbol
 
 MISMATCH_TRIES = 6
 """Reads asked for because of differences that no order explains, before a person is told."""
@@ -47,7 +49,7 @@ def _differences(
         if ours.get(code, 0) != theirs.get(code, 0)
     ]
     if cash is not None and cash != their_cash:
-        found.append(Difference(what="cash", ours=cash, theirs=their_cash))
+        found.append(Difference(what=CASH, ours=cash, theirs=their_cash))
     return tuple(found)
 
 
@@ -59,24 +61,27 @@ def compare(own: Own, seen: Seen, fact: Recorded, balance: BalanceAnswered) -> l
     said = PortfolioSynchronised(reason=own.reason, balance=fact.seq, differences=differences)
     if own.reason == "closing":
         return [said, *reconcile(own, seen, fact.at, differences)]
-    if not differences or seen.is_closed or not _is_after_all_fills(seen, fact):
+    counted = tuple(one for one in differences if _is_after_all_fills(seen, fact, one.what))
+    if not counted or seen.is_closed:
         return [said, *waiting_run(own, seen, fact.at)]
-    return [*_doubt(own, seen, fact, balance, differences), *waiting_run(own, seen, fact.at)]
+    said = structs.replace(said, counted=counted if counted != differences else ())
+    return [*_doubt(own, seen, fact, balance, said), *waiting_run(own, seen, fact.at)]
 
 
-def _is_after_all_fills(seen: Seen, fact: Recorded) -> bool:
+def _is_after_all_fills(seen: Seen, fact: Recorded, what: str) -> bool:
     """Tell whether no order of ours explains a difference: none works, none filled just before or since it was asked."""
-    return seen.is_quiet(fact.at) and fact.caused_by is not None and seen.filled_seq < fact.caused_by
+    return seen.is_quiet(fact.at, what) and fact.caused_by is not None and seen.filled_seq(what) < fact.caused_by
 
 
-def _doubt(
-    own: Own, seen: Seen, fact: Recorded, balance: BalanceAnswered, differences: tuple[Difference, ...]
-) -> list[Event]:
-    """Believe a difference that enough reads agree on, and that a list of orders asked for meanwhile does not explain."""
-    is_again = differences == own.suspicion and seen.filled_seq < own.suspected_at
+def _doubt(own: Own, seen: Seen, fact: Recorded, balance: BalanceAnswered, said: PortfolioSynchronised) -> list[Event]:
+    """Believe differences that enough reads agree on, and that a list of orders asked for meanwhile does not explain."""
+    differences = said.counted or said.differences
+    # What is no longer quiet is left out of the comparison; what is quiet only now begins the count anew.
+    before = tuple(one for one in own.suspicion if seen.is_quiet(fact.at, one.what))
+    is_again = differences == before and all(seen.filled_seq(one.what) < own.suspected_at for one in differences)
     is_early = is_again and fact.at < own.again_at
     agreeing = 0 if is_early else own.agreeing + 1 if is_again else 1
-    said = PortfolioSynchronised(reason=own.reason, balance=fact.seq, differences=differences, agreeing=agreeing)
+    said = structs.replace(said, agreeing=agreeing)
     if is_early:
         return [said]
     gone = _is_all_gone(own, seen, balance)
@@ -160,19 +165,24 @@ def _open(seen: Seen, fact: Recorded, balance: BalanceAnswered, said: PortfolioS
 def _adjust(
     own: Own, seen: Seen, balance: BalanceAnswered, differences: tuple[Difference, ...], agreeing: int
 ) -> list[Event]:
-    """Take the broker's figures over, position by position so that everybody who watches positions follows."""
+    """Take the broker's figures over, position by position so that everybody who watches positions follows.
+
+    Only what is believed: of the rest ours stay, and so does our cash.
+    """
     presumed = tuple(sorted(set(seen.given_up.values())))
+    believed = {one.what for one in differences}
+    cash = balance.cash_krw if CASH in believed or own.cash_krw is None else own.cash_krw
     events: list[Event] = [
         PortfolioAdjusted(
-            holdings=balance.holdings,
-            cash_krw=balance.cash_krw,
+            holdings=_held_after(own, balance, believed),
+            cash_krw=cash,
             differences=differences,
             presumed=presumed,
             why=f"{agreeing} agreeing reads in quiet, and no order listed since the first explains them",
         )
     ]
     theirs = {held.code: held for held in balance.holdings}
-    for code in sorted({*own.positions, *theirs}):
+    for code in sorted(map(Symbol, believed - {CASH})):
         held, known = theirs.get(code), own.positions.get(code)
         if held is None:
             events.append(PositionClosed(code=code, realised_krw=Krw(0)))
@@ -183,6 +193,20 @@ def _adjust(
     text = f"positions or cash were taken over from the broker: {listed(differences)}"
     events.append(AlertRaised(level="warning", text=text))
     return events
+
+
+def _held_after(own: Own, balance: BalanceAnswered, believed: set[str]) -> tuple[Holding, ...]:
+    """Return what is held once *believed* is taken over; where the rest differs, ours."""
+    differing = {one.what for one in differences_between(own, balance)} - believed - {CASH}
+    if not differing:
+        return balance.holdings
+    held = {row.code: row for row in balance.holdings}
+    for code in sorted(map(Symbol, differing)):
+        ours, row = own.positions.get(code), held.pop(code, None)
+        if ours is not None:
+            free = min(row.sellable, ours.qty) if row is not None else Shares(0)
+            held[code] = Holding(code=code, name=ours.name, qty=ours.qty, sellable=free, cost_krw=ours.cost_krw)
+    return tuple(held.values())
 
 
 def _opened(held: Holding) -> PositionOpened:

@@ -150,7 +150,9 @@ def _compared(own: Own, event: PortfolioSynchronised) -> Own:
     if event.agreeing == 0:
         return own
     first = event.balance if event.agreeing == 1 else own.suspected_at
-    return structs.replace(own, suspicion=event.differences, suspected_at=first, agreeing=event.agreeing)
+    return structs.replace(
+        own, suspicion=event.counted or event.differences, suspected_at=first, agreeing=event.agreeing
+    )
 
 
 def _taken_less(taken: dict[Symbol, int], event: CashMoved) -> dict[Symbol, int]:
