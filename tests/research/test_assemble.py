@@ -65,6 +65,7 @@ from tests.scoring.fakes import HandClock, Quiet, Shelf
 
 STOCKS = (stock("005930", "삼성전자"), stock("000660", "SK하이닉스"), stock("069500", "KODEX 200", kind="fund"))
 UNTIL = Micros(MORNING + 30 * MINUTE_US)
+TOMORROW = from_kst(date(2026, 11, 21), time(7, 20))
 
 
 class Given:
@@ -121,6 +122,7 @@ def title(code: str, text: str = "제목", **changes: Any) -> TitleRow:
 async def build(
     folder: Path, *sources: Given, clock: LeapClock | None = None, day: date = DAY, stocks: Any = STOCKS,
     settings: ResearchSettings | None = None, no_later: Micros | None = None, until: Micros = UNTIL,
+    sessions: Sequence[date] = SESSIONS,
 ) -> Path:  # fmt: skip
     async def listing() -> tuple[str, tuple[Stock, ...]]:
         if isinstance(stocks, Exception):
@@ -135,7 +137,7 @@ async def build(
 
     made = Assembler(
         settings or ResearchSettings(), folder, clock or LeapClock(), listing, opened,
-        lambda _, count: SESSIONS[:count], run,
+        lambda _, count: sessions[:count], run,
     )  # fmt: skip
     return await made.build(day, until, no_later)
 
@@ -218,7 +220,12 @@ async def test_a_second_build_asks_only_for_what_is_missing(tmp_path: Path) -> N
     kis = Given("kis", {"prices": [], "flows": []})
     await build(tmp_path, kis)
     assert dict(kis.asked)["prices"].codes == ("000660", "069500")
-    assert dict(kis.asked)["prices"].known_codes == frozenset({"005930"})
+    assert dict(kis.asked)["prices"].newest == {}
+    after = Given("kis", {"prices": [], "flows": []})
+    await build(tmp_path, after, sessions=(date(2026, 11, 20), *SESSIONS), clock=LeapClock(TOMORROW),
+                until=Micros(TOMORROW + 30 * MINUTE_US))  # fmt: skip
+    assert dict(after.asked)["prices"].codes == ("005930", "000660", "069500")
+    assert dict(after.asked)["prices"].newest == {"005930": SESSIONS[0]}
 
 
 async def test_a_session_is_used_once_its_figures_are_final(tmp_path: Path) -> None:

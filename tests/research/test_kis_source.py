@@ -43,8 +43,8 @@ async def gather(
 async def test_a_stock_without_history_is_asked_for_the_year_and_one_with_it_for_thirty_days(tmp_path: Path) -> None:
     calls = KisByHand()
     calls.bars["005930"] = (bar(SESSIONS[1], 100), bar(SESSIONS[0], 110))
-    calls.recent["000660"] = (bar(SESSIONS[0], 200),)
-    missing = Missing(sessions=SESSIONS, codes=("005930", "000660"), known_codes=frozenset({"000660"}))  # type: ignore[arg-type]
+    calls.recent["000660"] = (bar(SESSIONS[2], 190), bar(SESSIONS[0], 200))
+    missing = Missing(sessions=SESSIONS, codes=("005930", "000660"), newest={"000660": SESSIONS[2]})  # type: ignore[arg-type]
     rows = await gather(calls, tmp_path, "prices", missing)
     assert calls.asked == [("daily", "005930"), ("recent", "000660")]
     assert rows[1] == PriceRow(code="005930", session=SESSIONS[0], open=110, high=120, low=100, close=110, volume=1_000)
@@ -57,7 +57,7 @@ async def test_a_scale_that_moved_asks_for_the_whole_year_again(
 ) -> None:
     calls = KisByHand()
     calls.recent["005930"] = (bar(SESSIONS[1], 100, ex_rights=ex_rights), bar(SESSIONS[0], 100))
-    missing = Missing(sessions=SESSIONS, codes=("005930",), known_codes=frozenset({"005930"}))  # type: ignore[arg-type]
+    missing = Missing(sessions=SESSIONS, codes=("005930",), newest={"005930": SESSIONS[2]})  # type: ignore[arg-type]
     await gather(calls, tmp_path, "prices", missing)
     assert [what for what, _ in calls.asked] == asked
 

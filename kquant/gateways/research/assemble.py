@@ -50,6 +50,8 @@ WRITE_SHARE: Final = 8
 """One part in so many of the time is kept for writing the table."""
 ROWS_AT_ONCE: Final = 20_000
 DAYS_KEPT: Final = 14
+RECENT: Final = 20
+"""A stock that lacks more sessions than this is asked for anew."""
 BEGIN: Final[tuple[Part, ...]] = ("valuation", "flows", "prices", "financials", "news")
 """Parts in the order they are begun: KRX serves one at a time, and a year of prices takes longest."""
 LISTING_TRIES: Final = 3
@@ -270,12 +272,11 @@ class Assembler:
                 return Missing(sessions=(), codes=())
             whole = await self._call(history.whole_sessions, self._histories, part, WHOLE_MARKET)
             newest = await self._call(history.newest_by_code, self._histories, part, sessions[-1])
+            recent = sessions[min(len(sessions), RECENT) - 1]
             return Missing(
                 sessions=tuple(session for session in sessions if session not in whole),
                 codes=tuple(code for code in codes if newest.get(code) != sessions[0]),
-                known_codes=frozenset(
-                    code for code in codes if newest.get(code, date.min) >= sessions[min(len(sessions), 20) - 1]
-                ),
+                newest={code: newest[code] for code in codes if recent <= newest.get(code, date.min) < sessions[0]},
             )
         have = set() if part == "news" else {row.code for _, row in found.rows[part]}
         # A fund files no statement and makes no news of its own.

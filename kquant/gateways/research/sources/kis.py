@@ -86,7 +86,6 @@ class Kis:
         self._calls = calls
         self._clock = clock
         year, week, _ = to_kst(clock.now()).date().isocalendar()
-        self._prices: Book[tuple[PriceRow, ...]] = Book(day_folder / "kis-prices.jsonl", tuple[PriceRow, ...])
         self._flows: Book[tuple[FlowRow, ...]] = Book(day_folder / "kis-flows.jsonl", tuple[FlowRow, ...])
         self._finance: Book[tuple[FinancialRow, ...]] = Book(
             folder / f"kis-finance-{year}-{week:02}.jsonl", tuple[FinancialRow, ...]
@@ -96,9 +95,10 @@ class Kis:
         """Yield one stock's rows after the other's."""
         match part:
             case "prices":
-                rows = self._each(wanted, missing, self._prices, lambda code: self._bars(code, wanted, missing))
+                # No book: a year of the whole market is kept as columns, and who lacks the newest session is missing.
+                rows = self._each(wanted, missing, None, lambda code: self._bars(code, wanted, missing))
             case "flows":
-                rows = self._each(wanted, missing, self._flows, self._nets)
+                rows = self._each(wanted, missing, self._flows, lambda code: self._nets(code, missing))
             case "financials":
                 rows = self._each(wanted, missing, self._finance, self._ratios)
             case "news":
@@ -112,16 +112,18 @@ class Kis:
         self,
         wanted: Wanted,
         missing: Missing,
-        book: Book[tuple[T, ...]],
+        book: Book[tuple[T, ...]] | None,
         ask: Callable[[Symbol], Awaitable[tuple[T, ...]]],
     ) -> AsyncIterator[Sequence[Row]]:
         codes = set(missing.codes)
         failures = asked = rows = 0
         for code in (stock.code for stock in wanted.stocks if stock.code in codes):
-            kept = book.get(code)
-            if kept is None:
+            kept = book.get(code) if book is not None else None
+            if kept is not None:
+                found = kept.value
+            else:
                 try:
-                    kept = book.put(code, self._clock.now(), await ask(code))
+                    found = await ask(code)
                 except NotOnPaper:
                     raise SourceRefused("kis: the paper service lacks it; a data key would answer") from None
                 except KisError as error:
@@ -131,26 +133,36 @@ class Kis:
                             f"kis: {FAILURES_MOST} stocks in a row failed: {type(error).__name__}"
                         ) from None
                     continue
+                if book is not None:
+                    book.put(code, self._clock.now(), found)
             failures = 0
-            asked, rows = asked + 1, rows + len(kept.value)
+            asked, rows = asked + 1, rows + len(found)
             if asked == EMPTY_MOST and rows == 0:
                 raise Empty(f"kis: nothing about any of {EMPTY_MOST} stocks")
-            yield [row for row in kept.value if _known_at(row) <= wanted.decision]  # type: ignore[arg-type, misc]
+            yield [row for row in found if _known_at(row) <= wanted.decision]  # type: ignore[arg-type, misc]
 
     async def _bars(self, code: Symbol, wanted: Wanted, missing: Missing) -> tuple[PriceRow, ...]:
-        """Return the sessions that are missing: the last thirty, or the year when nothing fits or the scale moved."""
-        if code in missing.known_codes:
+        """Return the sessions that are missing, or the whole year when nothing is kept or the scale moved."""
+        newest = missing.newest.get(code)
+        if newest is not None:
             recent = await self._calls.recent_days(code, adjusted=True)
             if all(bar.ex_rights in NO_ADJUSTMENT for bar in recent):
-                return _prices(code, recent)
+                return tuple(row for row in _prices(code, recent) if row.session > newest)
         first = wanted.day - timedelta(days=YEAR_DAYS)
         return _prices(code, await self._calls.daily(code, first, wanted.sessions[0], adjusted=True))
 
-    async def _nets(self, code: Symbol) -> tuple[FlowRow, ...]:
+    async def _nets(self, code: Symbol, missing: Missing) -> tuple[FlowRow, ...]:
+        newest = missing.newest.get(code, date.min)
         return tuple(
-            FlowRow(code=code, session=_day(row.day), foreign_net=row.foreigners, institution_net=row.institutions)
-            for row in await self._calls.investors(code)
-            if row.is_settled
+            row
+            for flow in await self._calls.investors(code)
+            if flow.is_settled
+            and (
+                row := FlowRow(
+                    code=code, session=_day(flow.day), foreign_net=flow.foreigners, institution_net=flow.institutions
+                )
+            ).session
+            > newest
         )
 
     async def _ratios(self, code: Symbol) -> tuple[FinancialRow, ...]:

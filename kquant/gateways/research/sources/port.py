@@ -7,7 +7,7 @@ first seen here (7.2), anything without a date of its own when it was fetched (4
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, time, timedelta
 from typing import Final, Literal, Protocol
 
@@ -137,12 +137,13 @@ class Wanted(Struct, frozen=True, kw_only=True):
 class Missing(Struct, frozen=True, kw_only=True):
     """What no earlier source gave of a part. sessions: not kept of the whole market, newest first.
 
-    codes: without the newest session, or without the part; `known_codes` of them have older sessions.
+    codes: without the newest session, or without the part.   newest: the newest session kept of those among them that
+    lack a few sessions only.
     """
 
     sessions: tuple[date, ...]
     codes: tuple[Symbol, ...]
-    known_codes: frozenset[Symbol] = frozenset()
+    newest: Mapping[Symbol, date] = {}
 
 
 class Source(Protocol):
