@@ -90,6 +90,29 @@ async def test_a_caller_who_gave_up_costs_no_turn():
     assert gone.cancelled()
 
 
+async def test_a_call_that_its_gate_stops_at_its_turn_gives_the_turn_to_the_next():
+    class Expired(Exception):
+        pass
+
+    def shut() -> None:
+        raise Expired
+
+    clock = SteppedClock(Micros(0))
+    limiter = Limiter(1, clock, gap_us=1_050_000)
+    await limiter.take(ORDERS)
+    late = [asyncio.create_task(limiter.take(ORDERS, shut)) for _ in range(3)]
+    sell = asyncio.create_task(limiter.take(ORDERS))
+    await turns()
+    clock.set(Micros(1_050_000))
+    await asyncio.wait_for(sell, 5)
+    ended = await asyncio.gather(*late, return_exceptions=True)
+    assert [type(one) for one in ended] == [Expired] * 3
+    clock.set(Micros(2_100_000))
+    with pytest.raises(Expired):
+        await limiter.take(ORDERS, shut)
+    assert limiter._free_at(ORDERS) <= clock.now(), "a turn at once was given back as well"
+
+
 GAPS = st.integers(0, 1_100_000)
 
 

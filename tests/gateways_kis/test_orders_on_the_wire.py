@@ -16,6 +16,7 @@ from kquant.events.orders import (
     CancelWanted,
     OrderAccepted,
     OrderBlocked,
+    OrderExpired,
     OrderIntended,
     OrderRefused,
     OrderSendStarted,
@@ -78,11 +79,11 @@ class Room:
         await self.client.close()
         await self.runner.cleanup()
 
-    def intend(self, side: Any = "buy") -> Seq:
+    def intend(self, side: Any = "buy", intent: int = 1, valid_us: int = 30 * SECOND_US) -> Seq:
         event = OrderIntended(
-            intent=IntentId(1), code=Symbol("005930"), name="x", side=side, qty=Shares(10), kind="limit",
+            intent=IntentId(intent), code=Symbol("005930"), name="x", side=side, qty=Shares(10), kind="limit",
             price=Krw(71_000), reason="signal", decision=Seq(1), reserved_krw=Krw(0),
-            valid_until=Micros(OPEN + 30 * SECOND_US),
+            valid_until=Micros(OPEN + valid_us),
         )  # fmt: skip
         return self.journal.append("orders", [event], by="orders").result()[0].seq
 
@@ -204,6 +205,35 @@ async def test_an_order_that_never_got_its_turn_was_provably_not_sent(tmp_path):
         assert isinstance(ended, OrderRefused)
         assert ended.message_code == "NOT_SENT"
         assert room.posts == []
+
+
+async def test_an_order_that_expired_while_it_waited_leaves_its_turn_to_the_sell_behind_it(tmp_path):
+    async with Room(tmp_path, per_second=1) as room:
+        await room.client.line.limiter.take(ORDERS)
+        room.intend(valid_us=SECOND_US // 2)
+        room.intend("sell", 2)
+        await until(lambda: len(room.client.line.limiter._waiting) == 2)
+        room.clock.set(Micros(OPEN + SECOND_US))
+        expired, accepted = (await room.outcomes())[-2:]
+        assert expired == OrderExpired(intent=IntentId(1))
+        assert (type(accepted), accepted.intent) == (OrderAccepted, 2)
+        assert room.posts == [("POST", "order-cash")]
+
+
+async def test_a_sell_waits_for_its_turn_as_long_as_it_is_valid(tmp_path):
+    """Nine holdings sold at one call a second: the last waits longer than a buy would."""
+    async with Room(tmp_path, per_second=1) as room:
+        await room.client.line.limiter.take(ORDERS)
+        room.intend("sell", 1)
+        room.intend("buy", 2)
+        while len(room.journal.read(0)) < 5:
+            room.quiet.event.clear()
+            await room.quiet.event.wait()
+        gone = room.journal.read(0)[-1].event
+        assert (type(gone), gone.intent) == (OrderRefused, 2)
+        room.clock.set(Micros(OPEN + SECOND_US))
+        accepted = (await room.outcomes())[-1]
+        assert (type(accepted), accepted.intent) == (OrderAccepted, 1)
 
 
 async def test_a_send_that_stands_in_the_log_is_not_begun_again(tmp_path):

@@ -141,7 +141,7 @@ class _Known:
 class _Free:
     """Stands where the pace would: every call may be made at once."""
 
-    async def take(self, lane: int) -> None:
+    async def take(self, lane: int, gate: object = None) -> None:
         return None
 
     def slow_down(self) -> None:

@@ -281,8 +281,8 @@ class TradingClient(ReadOnlyClient):
     ) -> Answer:
         """Send an order: exactly one POST, never repeated by anything here.
 
-        Token and limit come first; *gate* is asked last, before the POST and once its connection stands, and stops it by
-        raising.
+        Token and limit come first; *gate* is asked at its turn, which it gives to the next by raising, then last, before
+        the POST and once its connection stands.
         Raises KisNotSent if it ends before the first byte.
         """
         if endpoint.real not in ORDER_TRS:
@@ -291,7 +291,7 @@ class TradingClient(ReadOnlyClient):
             token = await self.line.auth.token()
         except KisError as error:
             raise KisNotSent(str(error)) from None
-        await self.line.limiter.take(lane)
+        await self.line.limiter.take(lane, gate)
         gate()
         return await self.line.send("POST", endpoint, token, body=body, timeout_seconds=timeout_seconds, gate=gate)
 

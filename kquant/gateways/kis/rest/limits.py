@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
+from collections.abc import Callable
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -72,6 +74,15 @@ def limit_for(
     )
 
 
+class _Waiting(NamedTuple):
+    """A call that waits for its turn: by lane, then by place, which no two share. gate: as for `Limiter.take`."""
+
+    lane: int
+    place: int
+    turn: asyncio.Future[None]
+    gate: Callable[[], None] | None
+
+
 class Limiter:
     """At most *per_second* calls in any second of the clock, waiting callers by lane, then by arrival.
 
@@ -87,7 +98,7 @@ class Limiter:
         self._taken: deque[Micros] = deque()
         self._others: deque[Micros] = deque()
         """Of the taken, those that were no orders."""
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._count = 0
         self._pump: asyncio.Task[None] | None = None
         self._pace = FULL
@@ -99,22 +110,31 @@ class Limiter:
         """Go by another budget from now on, as a new day's."""
         self._per_second, self._gap_us, self._reserved = limit.per_second, limit.gap_us, limit.reserved
 
-    async def take(self, lane: int) -> None:
-        """Return when a call of this lane may be made."""
-        first = not self._waiting or lane < self._waiting[0][0]
+    async def take(self, lane: int, gate: Callable[[], None] | None = None) -> None:
+        """Return when a call of this lane may be made.
+
+        gate: asked when it is this call's turn; if it raises, the turn is the next one's at once, and it is raised here.
+        """
+        first = not self._waiting or lane < self._waiting[0].lane
         if first and self._free_at(lane) <= self._clock.now():
+            if gate is not None:
+                gate()
             self._note(lane)
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._count += 1
-        heapq.heappush(self._waiting, (lane, self._count, turn))
+        waits = _Waiting(lane, self._next(), asyncio.get_running_loop().create_future(), gate)
+        heapq.heappush(self._waiting, waits)
         if first and self._pump is not None:
             self._pump.cancel()  # it sleeps for somebody whose turn comes later
             self._pump = None
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._serve(), name="limiter")
-        with waiting_until(lambda: self._free_at(lane)):
-            await turn
+        # Whose turn came, or was given on, waits for nothing any more, though the next turn is later.
+        with waiting_until(lambda: Micros(0) if waits.turn.done() else self._free_at(lane)):
+            await waits.turn
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
 
     def slow_down(self) -> None:
         """KIS refused a call for too many: go slower, once for all the refusals of a second."""
@@ -162,13 +182,23 @@ class Limiter:
 
     async def _serve(self) -> None:
         while self._waiting:
-            lane, _, turn = self._waiting[0]
-            at = self._free_at(lane)
-            if turn.done():
+            waits = self._waiting[0]
+            at = self._free_at(waits.lane)
+            if waits.turn.done():
                 heapq.heappop(self._waiting)
             elif at <= self._clock.now():
                 heapq.heappop(self._waiting)
-                self._note(lane)
-                turn.set_result(None)
+                self._give(waits)
             else:
                 await self._clock.sleep_until(at)
+
+    def _give(self, waits: _Waiting) -> None:
+        """Give the turn to who waited for it longest, unless that call is not to be made any more."""
+        try:
+            if waits.gate is not None:
+                waits.gate()
+        except Exception as error:  # noqa: BLE001  whatever stops the call is its caller's to know, not the pump's
+            waits.turn.set_exception(error)
+        else:
+            self._note(waits.lane)
+            waits.turn.set_result(None)

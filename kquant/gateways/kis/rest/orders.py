@@ -34,7 +34,7 @@ from kquant.hours import REGULAR, order_session
 from kquant.journal.port import AlreadyAnswered, Journal
 from kquant.krx import SessionHours
 from kquant.settings import Follow
-from kquant.values import IntentId, Micros, OrderKind, Seq
+from kquant.values import SECOND_US, IntentId, Micros, OrderKind, Seq
 
 PROVEN_REFUSALS = frozenset(
     {
@@ -247,7 +247,7 @@ class OrderGateway(FollowingGateway):
             leaving = True
 
         try:
-            async with asyncio.timeout(self._timeout_seconds + 1):
+            async with asyncio.timeout(self._patience(intent)):
                 answer = await self._send(intent, gate, after_market=after_market)
             order_no, branch, time = _placed(answer)
         except _Stopped as stopped:
@@ -263,6 +263,13 @@ class OrderGateway(FollowingGateway):
                 return OrderRefused(intent=number, message_code="NOT_SENT", message="no turn to send in time")
             return OrderUnknown(intent=number, why=str(error) or "no answer in time")
         return OrderAccepted(intent=number, order_no=order_no, branch=branch, time=time)
+
+    def _patience(self, intent: OrderIntended) -> float:
+        """Return the seconds after which turn and answer are no longer waited for: a sell's turn as long as it is valid."""
+        seconds = self._timeout_seconds + 1
+        if intent.side == "buy":
+            return seconds
+        return seconds + max(0, intent.valid_until - self._clock.now()) / SECOND_US
 
     async def _send(self, intent: OrderIntended, gate: Callable[[], None], *, after_market: bool) -> Answer:
         """Return the broker's answer to a new order, or to one that takes over all that is left of another."""
