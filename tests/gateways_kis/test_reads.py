@@ -21,7 +21,7 @@ from kquant.exchange.market.model import Stock
 from kquant.gateways.clock import SteppedClock
 from kquant.gateways.kis.rest.answers import Level, OrderBook, QuoteDetail
 from kquant.gateways.kis.rest.client import KisRefused, KisUnreachable, KisUnreadable
-from kquant.gateways.kis.rest.limits import BACKFILL, Limiter
+from kquant.gateways.kis.rest.limits import BACKFILL, PORTFOLIO, Limiter
 from kquant.gateways.kis.rest.master import parse
 from kquant.gateways.kis.rest.reads import RestGateway
 from kquant.journal.memory import MemoryJournal
@@ -407,6 +407,32 @@ async def test_a_quote_that_is_late_is_one_failure_and_its_call_is_given_up():
     await room.settle()
     assert quotes(room) == [QuoteFailed(request=1, code=Symbol("005930"), reason="no answer in time")]
     assert room.calls.asked == ["quote 005930"]
+    await room.gateway.close()
+
+
+async def test_where_calls_are_scarce_each_stock_has_its_price_and_book_before_the_next_begins():
+    """kis-protocol 1.8: one call a second on paper. All prices first, and no stock would have its book in time."""
+    room = Room()
+    limiter = Limiter(1, room.clock)
+    give = room.calls._give
+
+    async def limited(name: str, value: Any) -> Any:
+        await limiter.take(PORTFOLIO)
+        return await give(name, value)
+
+    room.calls._give = limited  # type: ignore[method-assign]
+    await room.gateway.start()
+    codes = [Symbol(f"00{number}930") for number in range(5)]
+    until_then = Micros(room.clock.now() + 4 * SECOND_US)
+    for number, code in enumerate(codes, 1):
+        wanted = structs.replace(quote_wanted(number), code=code, valid_until=until_then)
+        room.say(wanted, "orders")
+    for _ in range(5):
+        await until(room.gateway.idle)
+        room.clock.set(Micros(room.clock.now() + SECOND_US))
+    await room.settle()
+    assert room.calls.asked[:4] == [f"{what} {code}" for code in codes[:2] for what in ("quote", "book")]
+    assert [type(one) for one in quotes(room)].count(QuoteAnswered) == 2
     await room.gateway.close()
 
 

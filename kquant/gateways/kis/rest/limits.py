@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -74,11 +76,29 @@ def limit_for(
     )
 
 
+_one: ContextVar[dict[Limiter, int] | None] = ContextVar("one", default=None)
+"""Of calls that belong together: the place their first one has in each line."""
+
+
+@contextmanager
+def as_one() -> Iterator[None]:
+    """Inside, calls made one after the other keep the place of the first, ahead of those of their lane that came later.
+
+    So what needs several answers is complete before the next such thing begins, where calls are scarce.
+    """
+    token = _one.set({})
+    try:
+        yield
+    finally:
+        _one.reset(token)
+
+
 class _Waiting(NamedTuple):
-    """A call that waits for its turn: by lane, then by place, which no two share. gate: as for `Limiter.take`."""
+    """A call that waits for its turn: by lane, by place, and by number, which no two share. gate: as for `Limiter.take`."""
 
     lane: int
     place: int
+    number: int
     turn: asyncio.Future[None]
     gate: Callable[[], None] | None
 
@@ -115,13 +135,16 @@ class Limiter:
 
         gate: asked when it is this call's turn; if it raises, the turn is the next one's at once, and it is raised here.
         """
-        first = not self._waiting or lane < self._waiting[0].lane
+        count = self._count = self._count + 1
+        one = _one.get()
+        place = count if one is None else one.setdefault(self, count)
+        first = not self._waiting or (lane, place) < self._waiting[0][:2]
         if first and self._free_at(lane) <= self._clock.now():
             if gate is not None:
                 gate()
             self._note(lane)
             return
-        waits = _Waiting(lane, self._next(), asyncio.get_running_loop().create_future(), gate)
+        waits = _Waiting(lane, place, count, asyncio.get_running_loop().create_future(), gate)
         heapq.heappush(self._waiting, waits)
         if first and self._pump is not None:
             self._pump.cancel()  # it sleeps for somebody whose turn comes later
@@ -131,10 +154,6 @@ class Limiter:
         # Whose turn came, or was given on, waits for nothing any more, though the next turn is later.
         with waiting_until(lambda: Micros(0) if waits.turn.done() else self._free_at(lane)):
             await waits.turn
-
-    def _next(self) -> int:
-        self._count += 1
-        return self._count
 
     def slow_down(self) -> None:
         """KIS refused a call for too many: go slower, once for all the refusals of a second."""

@@ -12,6 +12,7 @@ from kquant.gateways.kis.rest.calls import KisCalls
 from kquant.gateways.kis.rest.calls.deadline import in_time
 from kquant.gateways.kis.rest.calls.quotes import UNFLAGGED
 from kquant.gateways.kis.rest.errors import KisError
+from kquant.gateways.kis.rest.limits import as_one
 
 
 async def confirm(calls: KisCalls, clock: Clock, request: QuoteWanted) -> QuoteAnswered | QuoteFailed:
@@ -28,7 +29,9 @@ async def confirm(calls: KisCalls, clock: Clock, request: QuoteWanted) -> QuoteA
 
 
 async def _both(calls: KisCalls, request: QuoteWanted) -> tuple[QuoteDetail, OrderBook]:
-    return await calls.quote(request.code), await calls.book(request.code)
+    # One stock's two answers before the next stock's: with few calls a second all of them would be late together.
+    with as_one():
+        return await calls.quote(request.code), await calls.book(request.code)
 
 
 def _failed(request: QuoteWanted, reason: str) -> QuoteFailed:
