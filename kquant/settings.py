@@ -125,6 +125,8 @@ class ExitSettings(Table, frozen=True, kw_only=True):
     flat_before_close_minutes: Annotated[int, Meta(ge=1, le=60)]
     hold_minutes: Annotated[int, Meta(ge=0, le=390)] = 0
     """A position bought today is sold after so many minutes; 0: no exit by time."""
+    valid_seconds: Annotated[int, Meta(ge=0, le=600)] = 0
+    """A sell is sent within so long: it waits for its turn behind the others. 0, as in old logs: as long as a buy."""
 
 
 class RiskSettings(Table, frozen=True, kw_only=True):

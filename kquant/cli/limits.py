@@ -42,7 +42,7 @@ LABELS: dict[str, tuple[str, Unit]] = {
     "risk.stale_seconds": ("시세 유효 · price no older than", "s"),
     "risk.cooldown_seconds": ("재매수 대기 · after a sale", "s"),
     "risk.repeat_seconds": ("반복 매수 대기 · after a buy", "s"),
-    "risk.order_valid_seconds": ("주문 유효 · an intent is sent within", "s"),
+    "risk.order_valid_seconds": ("주문 유효 · a buy is sent within", "s"),
     "risk.resting_seconds": ("미체결 대기 · an unfilled buy rests", "s"),
     "risk.unfilled": ("  그 뒤 · and then", "word"),
     "risk.max_replaces": ("  정정 횟수 · replaced at most", "count"),
@@ -53,6 +53,7 @@ LABELS: dict[str, tuple[str, Unit]] = {
     "exits.take_profit_bp": ("익절 · take profit", "bp"),
     "exits.trailing_bp": ("추적 손절 · trailing stop", "bp"),
     "exits.hold_minutes": ("보유 시간 · held no longer than", "min"),
+    "exits.valid_seconds": ("매도 유효 · a sell is sent within (0: as a buy)", "s"),
     "exits.flat_at_close": ("장 마감 전 청산 · flat at the close", "flag"),
     "exits.flat_before_close_minutes": ("  마감 전 · before the close", "min"),
 }

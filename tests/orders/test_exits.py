@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import structs
 
 from kquant.domain.orders import ORDERS
+from kquant.domain.orders.case import valid_us
 from kquant.events.orders import (
     ExecutionsListed,
     ExecutionsWanted,
@@ -23,7 +25,7 @@ from kquant.events.portfolio import (
     PositionClosed,
     PositionOpened,
 )
-from kquant.values import Krw
+from kquant.values import SECOND_US, Krw
 from tests.orders.orders_world import CODES, Broker, World, by_kind, holding, opened, with_settings
 
 A, B = CODES[0], CODES[1]
@@ -57,6 +59,20 @@ def test_a_fired_trigger_sells_the_whole_position_and_disarms_the_others() -> No
     world.pass_time(1_800)
     world.signal(A)
     assert world.last(OrderIntended).side == "buy"
+
+
+@pytest.mark.parametrize(("valid", "seconds"), [(30, 30), (0, 5)])
+def test_a_sell_lives_long_enough_to_wait_for_its_turn_in_old_logs_as_long_as_a_buy(valid: int, seconds: int) -> None:
+    """At one call a second the last of nine holdings waits for nine."""
+    settings = with_settings(lambda base: {"exits": structs.replace(base.exits, valid_seconds=valid)})
+    world = holding(settings=settings)
+    world.fire(by_kind(world)["stop"], 9_690)
+    sell = world.last(OrderIntended)
+    assert sell.valid_until == world.clock.now() + seconds * SECOND_US
+    world.signal(B)
+    assert world.last(OrderIntended).valid_until == world.clock.now() + 5 * SECOND_US
+    settings = world.settings
+    assert {valid_us(settings, "sell"), valid_us(settings, "buy")} == {seconds * SECOND_US, 5 * SECOND_US}
 
 
 def test_a_trigger_that_is_no_longer_armed_is_answered_with_nothing() -> None:

@@ -120,6 +120,14 @@ def test_an_order_alike_in_everything_at_the_time_of_the_send_is_bound(seconds: 
     assert world.all(ExternalOrderSeen) == []
 
 
+@pytest.mark.parametrize(("seconds", "is_bound"), [(0, True), (50, True), (51, False)])
+def test_a_lost_sell_may_have_waited_for_its_turn_before_it_was_sent(seconds: int, is_bound: bool) -> None:
+    """30 s of `exits.valid_seconds` come on top of what a buy may take."""
+    world, _ = lost_with_another(side="sell", seconds=seconds)
+    world.pass_time(30)
+    assert [bound.intent for bound in world.all(OrderBound)] == [1] * is_bound
+
+
 @pytest.mark.parametrize(
     "differs",
     [

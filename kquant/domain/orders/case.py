@@ -15,7 +15,7 @@ from kquant.events.orders import QuoteAnswered
 from kquant.events.pipeline import BuySignalled
 from kquant.krx import CostTable
 from kquant.settings import RiskSettings, Settings
-from kquant.values import SECOND_US, Krw, Micros, Shares
+from kquant.values import SECOND_US, Krw, Micros, Shares, Side
 
 
 class Breach(Struct, frozen=True, kw_only=True):
@@ -24,6 +24,12 @@ class Breach(Struct, frozen=True, kw_only=True):
     rule: str
     value: int
     limit: int
+
+
+def valid_us(settings: Settings, side: Side) -> int:
+    """Return how long after it was intended an order may still be sent (microseconds): a sell waits for its turn."""
+    exits = settings.exits.valid_seconds
+    return (exits if side == "sell" and exits else settings.risk.order_valid_seconds) * SECOND_US
 
 
 Finding = tuple[int, int] | None
@@ -123,7 +129,7 @@ class Case(Struct, frozen=True, kw_only=True):
 
     def intended_at(self, order: Order) -> int:
         """Return when an order was intended (microseconds): its send tells under whatever settings it was valid."""
-        return self.seen.sent_at.get(order.intent, order.valid_until - self.risk.order_valid_seconds * SECOND_US)
+        return self.seen.sent_at.get(order.intent, order.valid_until - valid_us(self.settings, order.side))
 
     def since_last_buy(self) -> int | None:
         """Seconds since a buy of the stock was last intended today, None without one."""

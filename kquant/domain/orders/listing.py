@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kquant.domain.orders import chain, exits
+from kquant.domain.orders.case import valid_us
 from kquant.domain.orders.draft import Draft
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.settle import settle
@@ -111,10 +112,11 @@ def matches(draft: Draft, order: Order, row: Execution) -> bool:
         return False
     settings = draft.settings
     sent = draft.seen.sent_at.get(order.intent)
-    started = sent if sent is not None else order.valid_until - settings.risk.order_valid_seconds * SECOND_US
+    started = sent if sent is not None else order.valid_until - valid_us(settings, order.side)
     hour, minute, second = int(row.time[:2]), int(row.time[2:4]), int(row.time[4:6])
     placed, first = hour * 3600 + minute * 60 + second, kst_second(Micros(started))
-    latest = first + settings.broker.order_timeout_seconds + GRACE_SECONDS
+    waited = settings.exits.valid_seconds if order.side == "sell" else 0  # a sell may have waited for its turn so long
+    latest = first + waited + settings.broker.order_timeout_seconds + GRACE_SECONDS
     # While clocks differ the broker's times are off by that much, and right again once they do not.
     early, late = min(draft.seen.skew, 0), max(draft.seen.skew, 0)
     return first - BEFORE_SECONDS + early <= placed <= latest + late

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from kquant.domain.orders.case import Breach
+from kquant.domain.orders.case import Breach, valid_us
 from kquant.domain.orders.draft import Draft
 from kquant.domain.orders.exit_rules import look_again_at, obstacle
 from kquant.domain.orders.sellable import on_offer
 from kquant.events.market import TriggerFired
 from kquant.events.orders import ExitPostponed, IntentReason, OrderIntended, TriggerDisarmed
-from kquant.values import SECOND_US, IntentId, Krw, Micros, Symbol, TriggerId
+from kquant.values import IntentId, Krw, Micros, Symbol, TriggerId
 
 
 def sell(draft: Draft, code: Symbol, reason: IntentReason, fired: TriggerFired | None = None) -> None:
@@ -50,7 +50,7 @@ def offer(draft: Draft, code: Symbol, reason: IntentReason) -> None:
             reason=reason,
             decision=draft.fact.seq,
             reserved_krw=Krw(0),
-            valid_until=Micros(draft.at + draft.settings.risk.order_valid_seconds * SECOND_US),
+            valid_until=Micros(draft.at + valid_us(draft.settings, "sell")),
         )
     )
 
