@@ -243,7 +243,8 @@ async def test_a_past_day_sees_nothing_public_later(tmp_path: Path) -> None:
     later = LeapClock(MORNING + 86_400 * SECOND_US)
     kis = Given("kis", {"prices": [prices("005930")]})
     path = await build(tmp_path, kis, clock=later, no_later=MORNING, until=Micros(later.now() + 30 * MINUTE_US))
-    assert check_known(path, MORNING) == MORNING
+    assert check_known(path, MORNING) == session_known_at(SESSIONS[0]) < MORNING
+    assert rows_of(path)["005930"]["halted"] is None
 
 
 async def test_a_source_that_lies_about_its_times_makes_no_table(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ class Assembler:
         # What is seen while gathering may be used: the table is decided on when it is written.
         decision = until if no_later is None else min(until, no_later)
         listed_from, stocks = await self._list(stop)
-        listed_at = self._clock.now() if no_later is None else min(self._clock.now(), no_later)
+        listed_at = self._clock.now()
         wanted = Wanted(
             day=day,
             decision=decision,
@@ -158,7 +158,7 @@ class Assembler:
         now = self._clock.now()
         gathered = Gathered(
             wanted=msgspec.structs.replace(wanted, decision=min(decision, now)),
-            listed_at=Micros(listed_at),
+            listed_at=listed_at,
             listed_from=listed_from,
             valuation=tuple((name, row) for name, row in found.rows["valuation"] if isinstance(row, ValuationRow)),
             financials=tuple((name, row) for name, row in found.rows["financials"] if isinstance(row, FinancialRow)),

@@ -103,6 +103,8 @@ def compose(folder: Path, gathered: Gathered, out: Path) -> Made:
 
 def _listing(stock: Stock, gathered: Gathered, history: PriceHistory | None) -> dict[str, Any]:
     listed = stock.listed
+    if gathered.listed_at > gathered.wanted.decision:
+        return _listed_then(stock, history)
     of_the_day = to_kst(gathered.listed_at).date() == gathered.wanted.day
     base: int = listed.base if of_the_day or history is None else history.close
     shares = stock.shares if stock.shares is not None or history is None else history.shares
@@ -120,6 +122,26 @@ def _listing(stock: Stock, gathered: Gathered, history: PriceHistory | None) -> 
         "market_cap": base * shares if shares and base > 0 else None,
         "listing_source": gathered.listed_from,
         "listing_known_at": gathered.listed_at,
+    }
+
+
+def _listed_then(stock: Stock, history: PriceHistory | None) -> dict[str, Any]:
+    """Return what a listing of later tells of a past day: nothing but names of stocks that had a price by then.
+
+    Its flags, base and shares are those of later.
+    """
+    listed = stock.listed
+    if history is None:
+        return {"code": listed.code}
+    return {
+        "code": listed.code,
+        "name": listed.name,
+        "market": listed.market,
+        "kind": listed.kind,
+        "base": history.close,
+        "market_cap": history.close * history.shares if history.shares else None,
+        "listing_source": history.source,
+        "listing_known_at": session_known_at(history.session),
     }
 
 
@@ -178,20 +200,22 @@ def _valuation(
     history: PriceHistory | None,
 ) -> dict[str, Any]:
     """Return PER and PBR: KRX's moved from its close to the base, else reckoned from the statements."""
-    base = row["base"]
+    base, listed_at = row.get("base"), row.get("listing_known_at")
+    if base is None or listed_at is None:
+        return {}
     if found is not None and history is not None and found[1].session == history.session:
         source, ratios = found
         return {
             "per_x100": _moved(ratios.per_x100, base, history.close),
             "pbr_x100": _moved(ratios.pbr_x100, base, history.close),
             "valuation_source": source,
-            "valuation_known_at": max(session_known_at(ratios.session), row["listing_known_at"]),
+            "valuation_known_at": max(session_known_at(ratios.session), listed_at),
             "valuation_session": ratios.session.isoformat(),
         }
     if stated is None:
         return {}
     source, figures = stated
-    worth = row["market_cap"]
+    worth = row.get("market_cap")
     per = _ratio(worth, figures.net_krw) if figures.net_krw is not None else _ratio(base, figures.eps_krw)
     pbr = _ratio(worth, figures.equity_krw) if figures.equity_krw is not None else _ratio(base, figures.bps_krw)
     if per is None and pbr is None:
@@ -200,7 +224,7 @@ def _valuation(
         "per_x100": per,
         "pbr_x100": pbr,
         "valuation_source": source,
-        "valuation_known_at": max(figures.known_at, row["listing_known_at"]),
+        "valuation_known_at": max(figures.known_at, listed_at),
     }
 
 

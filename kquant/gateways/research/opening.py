@@ -26,6 +26,7 @@ from kquant.gateways.research.sources.web import Web
 from kquant.hours import listed
 from kquant.krx import TickBand
 from kquant.settings import KrxTables, ResearchServiceSettings, ResearchSettings
+from kquant.values import MINUTE_US, Micros, to_kst
 
 DAYS_BACK = 3_660
 
@@ -120,3 +121,14 @@ def assembler(
     return Assembler(
         settings, folder, clock, listing, Opening(settings, folder, clock, environ, calls), sessions_before(tables)
     )
+
+
+async def build_day(made: Assembler, clock: Clock, day: date, analysis_at: Micros, minutes: int) -> Path:
+    """Build the table of *day* within so many minutes and return where it lies: an evening's work, or a look at a past day.
+
+    analysis_at: when that day's analysis is due. A day that is over is seen as it was then; one to come, or of today, as
+    it is now. What a source keeps of a past day is used; it is not asked to remember what it never dated.
+    """
+    now = clock.now()
+    past = to_kst(now).date() > day
+    return await made.build(day, Micros(now + minutes * MINUTE_US), analysis_at if past else None)
