@@ -114,8 +114,8 @@ MUTANTS = (
     _draft(
         name="fills that are not booked yet do not count",
         breaks="O9 nothing sold twice",
-        old="max(order.fills - seen.moved.get(order.order_no, Moved()).fills, 0)",
-        new="min(order.fills - seen.moved.get(order.order_no, Moved()).fills, 0)",
+        old="max(order.fills - seen.booked(order.order_no), 0)",
+        new="min(order.fills - seen.booked(order.order_no), 0)",
     ),
     _selling(
         name="a second sell is placed beside the first",
@@ -319,7 +319,7 @@ MUTANTS = (
     _sellable(
         name="a balance from before proves that a lost sell may go again",
         breaks="O9 D13",
-        old="if heard.balance_of > given_up else Shares(0)",
+        old="if heard.balance_of > since else Shares(0)",
         new="if heard.balance_of else Shares(0)",
     ),
     _settle(

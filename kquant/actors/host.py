@@ -126,8 +126,9 @@ class OwnerHost:
     def _park(self, fact: Recorded, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
         code: Symbol | None = getattr(fact.event, "code", None)
+        number: str = getattr(fact.event, "order_no", "")
         events: list[Event] = [
-            OwnerParked(owner=self.owner.stream, seq=fact.seq, error=text, code=code),
+            OwnerParked(owner=self.owner.stream, seq=fact.seq, error=text, code=code, order_no=number),
             AlertRaised(
                 level="critical", text=f"{self.owner.stream} cannot answer {fact.name} at seq {fact.seq}: {text}"
             ),

@@ -67,13 +67,14 @@ class RunStopped(Event, frozen=True, kw_only=True, tag="run.stopped"):
 class OwnerParked(Event, frozen=True, kw_only=True, tag="owner.parked"):
     """An owner failed twice on the event at `seq`: that input is skipped, live, in verify and in replay.
 
-    code: the stock that event names, None if it names none.
+    code: the stock that event names, None if it names none.   order_no: the broker's order, "" if it names none.
     """
 
     owner: str
     seq: Seq
     error: str
     code: Symbol | None = None
+    order_no: str = ""
 
 
 class AlertRaised(Event, frozen=True, kw_only=True, tag="alert.raised"):

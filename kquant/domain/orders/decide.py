@@ -8,6 +8,7 @@ from kquant.domain.orders import entry, exits, listing, replace, sellable
 from kquant.domain.orders.draft import AGAIN_US, Draft
 from kquant.domain.orders.lifecycle import Order, Outcome
 from kquant.domain.orders.seen import Seen
+from kquant.domain.orders.sellable import PARKED
 from kquant.domain.orders.state import POLL, SETTLE, Own
 from kquant.events.base import Event, Recorded
 from kquant.events.day import (
@@ -138,6 +139,8 @@ def _day(draft: Draft) -> None:
             _halt(draft, f"{owner} could not answer seq {seq}")
             if code is not None:
                 draft.freeze(code, f"{owner} could not answer seq {seq}")
+            if code is not None and draft.seen.parked.get(code) == draft.fact.seq:
+                sellable.prove_parked(draft, code)
         case JobDue(job="flatten") if draft.settings.exits.flat_at_close:
             _flatten(draft)
         case JobDue(job="session_closed"):
@@ -244,6 +247,8 @@ def _rang(draft: Draft, alarm: str) -> None:
         exits.look(draft, Symbol(key))
     elif name == "hold":
         exits.tend(draft, Symbol(key))
+    elif name == PARKED:
+        sellable.prove_parked(draft, Symbol(key))
     elif name == "rest":
         order = draft.own.orders.get(IntentId(int(key)))
         if order is not None:

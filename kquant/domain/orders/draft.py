@@ -5,7 +5,7 @@ from __future__ import annotations
 from kquant.domain.orders.chain import heir
 from kquant.domain.orders.grid import Bands, bands_of
 from kquant.domain.orders.lifecycle import Order, Outcome
-from kquant.domain.orders.seen import Held, Moved, Seen
+from kquant.domain.orders.seen import Held, Seen
 from kquant.domain.orders.state import POLL, Own, evolve, quoting
 from kquant.events.base import Event, Recorded
 from kquant.events.day import AlarmCancelled, AlarmSet, AlertRaised
@@ -166,9 +166,9 @@ def exit_delay(failures: int) -> int:
 
 
 def fills_unbooked(own: Own, seen: Seen, code: Symbol | None) -> int:
-    """Return how many fills of ours portfolio has not booked yet, of one stock or of all (None)."""
+    """Return how many fills of ours portfolio has yet to book, of one stock or of all (None)."""
     return sum(
-        max(order.fills - seen.moved.get(order.order_no, Moved()).fills, 0)
+        max(order.fills - seen.booked(order.order_no), 0)
         for order in own.orders.values()
         if order.fills and (code is None or order.code == code)
     )

@@ -9,7 +9,7 @@ from kquant.domain.orders.heard import TOLD, Heard, hear
 from kquant.domain.orders.standing import Standing
 from kquant.events.analyzer import Listed, ListingAnswered
 from kquant.events.base import Recorded, name_of
-from kquant.events.day import AlarmRang, ArmOrdered, DayOpened, DisarmOrdered, FlattenOrdered, JobDue
+from kquant.events.day import AlarmRang, ArmOrdered, DayOpened, DisarmOrdered, FlattenOrdered, JobDue, OwnerParked
 from kquant.events.feed import ClockSkewed, FeedConnected, NoticeReceived, NoticesConnected, NoticeUnreadable
 from kquant.events.market import BarsClosed, MarketStatusChanged, Quoted, SnapshotTaken, TriggerFired
 from kquant.events.orders import (
@@ -28,6 +28,7 @@ from kquant.events.portfolio import (
     CashMoved,
     PortfolioAdjusted,
     PortfolioOpened,
+    PortfolioSynchronised,
     PositionChanged,
     PositionClosed,
     PositionOpened,
@@ -123,6 +124,10 @@ class Seen(Struct, frozen=True, kw_only=True):
     positions: dict[Symbol, Held] = {}
     closed_at: dict[Symbol, Micros] = {}
     moved: dict[str, Moved] = {}
+    unbookable: dict[str, int] = {}
+    """Fills that portfolio could not book and never will, by broker order, until a balance made them up."""
+    parked: dict[Symbol, Seq] = {}
+    """Where that was said, by stock, until the position is the broker's again."""
     sent_at: dict[IntentId, Micros] = {}
     sent_seq: dict[IntentId, int] = {}
     doubts: dict[IntentId, Doubt] = {}
@@ -154,6 +159,10 @@ class Seen(Struct, frozen=True, kw_only=True):
     snapshots: tuple[Snapshot, ...] = ()
     """The last ones, oldest first."""
     orderable: Orderable | None = None
+
+    def booked(self, order_no: str) -> int:
+        """Return how many fills of a broker order portfolio is done with: booked, or parked on."""
+        return self.moved.get(order_no, Moved()).fills + self.unbookable.get(order_no, 0)
 
     def out_of(self, code: Symbol) -> OrderedOut | None:
         """Return the last order of a person to sell that stock or everything, None without one."""
@@ -224,14 +233,25 @@ def _operator(seen: Seen, fact: Recorded) -> Seen:
 
 
 def _booked(seen: Seen) -> dict[str, int]:
-    """Return how many fills portfolio has booked, by broker order."""
-    return {number: moved.fills for number, moved in seen.moved.items()}
+    """Return how many fills portfolio is done with, by broker order."""
+    return {number: seen.booked(number) for number in {**seen.moved, **seen.unbookable}}
 
 
 def _portfolio(seen: Seen, fact: Recorded) -> Seen:
     match fact.event:
-        case PortfolioOpened(cash_krw=cash) | PortfolioAdjusted(cash_krw=cash):
+        case PortfolioOpened(cash_krw=cash):
             return structs.replace(seen, cash_krw=cash)
+        case PortfolioAdjusted(cash_krw=cash, differences=differences):
+            moved = {one.what for one in differences}
+            parked = {code: seq for code, seq in seen.parked.items() if code not in moved}
+            seen = structs.replace(seen, cash_krw=cash, parked=parked)
+            return _made_up(seen) if "cash" in moved else seen
+        case PortfolioSynchronised(differences=()) if seen.parked:
+            return _made_up(structs.replace(seen, parked={}))
+        case OwnerParked(owner="portfolio", order_no=number, code=code) if number and code is not None:
+            count = seen.unbookable.get(number, 0) + 1
+            unbookable = {**seen.unbookable, number: count}
+            return structs.replace(seen, unbookable=unbookable, parked={**seen.parked, code: fact.seq})
         case BalanceAnswered(orderable_krw=krw) if krw is not None:
             asked = fact.caused_by if fact.caused_by is not None else fact.seq
             return structs.replace(seen, orderable=Orderable(asked=asked, krw=krw))
@@ -258,6 +278,15 @@ def _portfolio(seen: Seen, fact: Recorded) -> Seen:
                 realised_krw=seen.realised_krw + realised,
             )
     return seen
+
+
+def _made_up(seen: Seen) -> Seen:
+    """The broker's cash holds what portfolio could not book: nothing of it is set aside any more."""
+    moved = dict(seen.moved)
+    for number, fills in seen.unbookable.items():
+        before = moved.get(number, Moved())
+        moved[number] = structs.replace(before, fills=before.fills + fills)
+    return structs.replace(seen, moved=moved, unbookable={})
 
 
 def _hold(seen: Seen, code: Symbol, held: Held) -> Seen:

@@ -61,7 +61,7 @@ def reservation(own: Own, order: Order, seen: Seen) -> Krw:
 
 def reserved_krw(own: Own, seen: Seen) -> Krw:
     """Return all cash set aside for buys (won)."""
-    if not own.live and not fills_unbooked(own, seen, None):
+    if not own.live and not seen.unbookable and not fills_unbooked(own, seen, None):
         return Krw(0)
     return Krw(sum(reservation(own, order, seen) for order in own.orders.values()))
 
