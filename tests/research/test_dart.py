@@ -190,6 +190,13 @@ async def test_a_huge_or_silent_answer_is_left(tmp_path: Path) -> None:
             await gather(site, tmp_path / "slow", timeout_seconds=1)
 
 
+async def test_nothing_is_followed_to_another_address(tmp_path: Path) -> None:
+    async with FakeSite(always(302, b"", {"Location": "/elsewhere"})).running() as site:
+        with pytest.raises(SourceUnreadable):
+            await gather(site, tmp_path)
+        assert [path for path, _ in site.asked] == ["/corpCode.xml"]
+
+
 async def test_the_days_requests_are_counted_over_restarts(tmp_path: Path) -> None:
     async with FakeSite(pages()).running() as site:
         with pytest.raises(SourceRefused, match="the day's 2 requests are used up"):
