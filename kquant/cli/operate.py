@@ -22,6 +22,7 @@ from kquant.gateways.lastgate import HALT_FILE, HaltFlag
 from kquant.gateways.operator import INSTANCE, NoInstance, ask, ask_stream, decode_row
 from kquant.values import KquantError, Symbol, is_code, kst_clock
 from kquant.views.portfolio import PositionLine, portfolio_view
+from kquant.views.rules import phrase
 from kquant.views.words import columns, won
 
 ALL_WORDS = frozenset({"sell all", "전량청산", "전량 청산"})
@@ -308,7 +309,7 @@ async def _what_follows(folder: Path, seq: int, waited: set[Symbol]) -> dict[Sym
                     case OrderIntended(code=code, side="sell", qty=qty, intent=intent) if code in waited:
                         found[code] = f"{qty:,} shares at the market, intent {intent}"
                     case ExitPostponed(code=code, rule=rule, until=until) if code in waited:
-                        found[code] = f"waits ({rule}), looked at again at {kst_clock(until)}"
+                        found[code] = f"waits: {phrase(rule)}, looked at again at {kst_clock(until)}"
                     case _:
                         continue
                 if waited <= found.keys():

@@ -9,6 +9,7 @@ import msgspec
 from kquant.events import analyzer, day, feed, market, orders, pipeline, portfolio, scanner, slots
 from kquant.events.base import Event, Recorded, name_of
 from kquant.values import Score, Symbol, kst_clock
+from kquant.views.rules import broken
 from kquant.views.words import eok, named, percent, signed_won, won
 
 NO_NAMES: Mapping[Symbol, str] = {}
@@ -367,7 +368,7 @@ def _orders(event: Event, names: Mapping[Symbol, str]) -> str | None:
             found = "agree with the broker's final list" if event.agrees else f"differ: {'; '.join(event.differences)}"
             return f"the day's orders and fills {found}"
         case orders.OrderDenied():
-            return f"{event.side} {named(event.code, names)} denied: {event.rule}, {event.value:,} against a limit of {event.limit:,}"
+            return f"{event.side} {named(event.code, names)} denied: {broken(event.rule, event.value, event.limit)}"
         case orders.ProofWanted():
             return f"only a balance can tell what became of intent {event.intent}, {named(event.code, names)}"
         case orders.OrderFrozen():
@@ -399,7 +400,7 @@ def _orders(event: Event, names: Mapping[Symbol, str]) -> str | None:
         case orders.TriggerDisarmed():
             return f"trigger {event.trigger} of {named(event.code, names)} disarmed"
         case orders.ExitPostponed():
-            stock, why = named(event.code, names), f"{event.rule} {event.value:,} against {event.limit:,}"
+            stock, why = named(event.code, names), broken(event.rule, event.value, event.limit)
             return f"{event.reason} of {stock} waits: {why}, looked at again at {kst_clock(event.until)}"
         case orders.EntriesHalted():
             return f"no new buys: {event.reason}"

@@ -21,6 +21,7 @@ from kquant.views.names import Names, names_of
 from kquant.views.orders import OrdersView, orders_view
 from kquant.views.page_style import STYLE
 from kquant.views.portfolio import PortfolioView, equity, portfolio_view
+from kquant.views.rules import figures, phrase
 from kquant.views.scores import lacking, picks_view, scores_view
 from kquant.views.slots import occupancy
 from kquant.views.summary import NEXT_DAY, DaySummary, day_summary
@@ -207,10 +208,10 @@ def _orders(traded: OrdersView, names: Names) -> str:
     ]
     head = ("KST", "side", "stock", "at", ">filled", ">average", ">amount", ">fee", ">tax", ">fills", "reason", "end")
     denied = [
-        [kst_clock(d.at), _stock(d.code, names), d.side, escape(d.rule), f"{d.value:,}", f"{d.limit:,}"]
+        [kst_clock(d.at), _stock(d.code, names), d.side, escape(phrase(d.rule)), figures(d.rule, d.value, d.limit)]
         for d in traded.denied
     ]
-    more = _folded(f"{len(denied)} denied", _table(("KST", "stock", "side", "rule", ">value", ">limit"), denied))
+    more = _folded(f"{len(denied)} denied", _table(("KST", "stock", "side", "rule", "found"), denied))
     return (_table(head, rows) if rows else "") + (more if denied else "")
 
 

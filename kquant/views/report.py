@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from textwrap import wrap
 
@@ -11,9 +12,10 @@ from kquant.values import kst_clock
 from kquant.views.describe import differences, score
 from kquant.views.holdings import cash_lines
 from kquant.views.names import Names, names_of
-from kquant.views.orders import OrderLine, orders_view
+from kquant.views.orders import OrderLine, OrdersView, orders_view
 from kquant.views.page import html_report
 from kquant.views.portfolio import PortfolioView, portfolio_view
+from kquant.views.rules import phrase
 from kquant.views.scores import lacking, picks_view, scores_view
 from kquant.views.summary import NEXT_DAY, DaySummary, day_summary
 from kquant.views.words import columns, named, percent, rate_bp, signed_won, width, won
@@ -30,6 +32,7 @@ def text_report(facts: Sequence[Recorded], *, replay_command: str, provenance: S
     names = names_of(facts)
     summary, money, traded = day_summary(facts), portfolio_view(facts), orders_view(facts)
     lines = [*_title(summary), *_money(summary), *_counts(summary)]
+    lines += _kept_back(traded)
     lines += _trades(traded.orders, names)
     lines += _positions(money)
     lines += _evictions(facts, names)
@@ -106,6 +109,16 @@ def _counts(summary: DaySummary) -> list[str]:
         f"Pipeline {runs}; {summary.signals} buy signals, {summary.denied} denied",
         f"Orders   {summary.buys} buys; sells by reason: {sells}; {summary.fills} fills, {summary.partial_fills} of them partial",
     ]
+
+
+def _kept_back(traded: OrdersView) -> list[str]:
+    """Say what denied buys and what made sells wait, and how often."""
+    out: list[str] = []
+    for head, lines in (("Denied", traded.denied), ("Waiting", traded.waiting)):
+        times = Counter(line.rule for line in lines)
+        said = [f"{phrase(rule)} × {count:,}" for rule, count in times.most_common()]
+        out += [f"{head if place == 0 else '':9}{text}" for place, text in enumerate(said)]
+    return out
 
 
 def _trades(orders: Sequence[OrderLine], names: Names) -> list[str]:

@@ -16,6 +16,7 @@ from kquant.views.describe import describe, score
 from kquant.views.names import Names, names_of
 from kquant.views.orders import orders_view
 from kquant.views.portfolio import portfolio_view
+from kquant.views.rules import phrase
 from kquant.views.slots import slots_view
 from kquant.views.words import counted, won
 
@@ -340,7 +341,7 @@ def _bought(facts: Sequence[Recorded], code: Symbol, told: Sequence[Told]) -> tu
             out.append(f"{verb} {order.filled_qty:,} of {order.qty:,}주 at {price} on average ({why}).")
     denied = [line for line in view.denied if line.code == code and line.side == "buy"]
     if denied:
-        rules = ", ".join(dict.fromkeys(line.rule for line in denied))
+        rules = "; ".join(dict.fromkeys(phrase(line.rule) for line in denied))
         out.append(f"Buys denied {len(denied)} times: {rules}.")
     if not any(order.code == code and order.side == "buy" for order in view.orders) and not denied:
         finals = [t for t in told if t.section == "Pipeline" and "final score" in t.text]

@@ -92,6 +92,11 @@ def test_why_tells_the_whole_chain_back_to_the_run_that_began_it() -> None:
     assert any(line.startswith("Sold 120 of 120주") and "(stop)" in line for line in story.verdict)
 
 
+def test_the_report_says_in_words_what_denied_buys() -> None:
+    text = text_report(FACTS, replay_command="kquant replay verify")
+    assert "Denied   enough stocks are held or being bought 보유 종목 수 (MAX_POSITIONS) × 1" in text.splitlines()
+
+
 def test_why_at_a_moment_does_not_know_what_came_later() -> None:
     claim = next(f.seq for f in FACTS if f.name == "analyzer.picked")
     story = why(FACTS, SAMSUNG, claim)
@@ -104,7 +109,10 @@ def test_why_names_the_filter_the_eviction_and_the_denial() -> None:
     assert (
         "Waits for a slot: it has a claim, and lost its slot to 035420 (priority 1)" in why(FACTS, "247540").verdict[0]
     )
-    assert "Buys denied 1 times: MAX_POSITIONS." in why(FACTS, "051910").verdict
+    assert (
+        "Buys denied 1 times: enough stocks are held or being bought 보유 종목 수 (MAX_POSITIONS)."
+        in why(FACTS, "051910").verdict
+    )
     assert "Has a slot: priority 1" in why(FACTS, KAKAO).verdict[0]
 
 
