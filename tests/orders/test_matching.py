@@ -304,3 +304,24 @@ def test_a_listing_asked_for_before_the_session_was_surely_over_ends_no_order() 
     serve(asked.pop())
     world.runtime.settle()
     assert world.last(OrderFinished).outcome == "expired"
+
+
+def test_a_number_that_a_list_gives_to_two_orders_is_not_guessed_o7() -> None:
+    """The branch decides which is ours; without that the stock is frozen and neither is booked."""
+    world = opened()
+    world.signal(A)
+    ours = world.broker.tickets[0]
+    plain = world.broker.place(A, "buy", "limit", 5, 10_000, world.clock.now())
+    world.broker.fill(plain, 5, 10_000)
+    plain.no, row = ours.no, plain.row
+    plain.row = lambda: structs.replace(row(), branch="91252")  # type: ignore[method-assign]
+    world.notice()
+    assert world.all(OrderFilled) == []
+    assert [frozen.code for frozen in world.all(OrderFrozen)] == [A]
+    world.broker.fill(ours, 100, 10_010)
+    world.notice()
+    assert [(fill.intent, fill.qty) for fill in world.all(OrderFilled)] == [(1, 100)]
+    plain.row = row  # type: ignore[method-assign]
+    world.broker.fill(ours, 100, 10_010)
+    world.notice()
+    assert [(fill.intent, fill.qty) for fill in world.all(OrderFilled)] == [(1, 100)], "both of one branch"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from kquant.domain.orders import chain, exits
 from kquant.domain.orders.case import valid_us
 from kquant.domain.orders.draft import Draft
@@ -23,7 +25,7 @@ LAG_US = 10 * SECOND_US
 
 def apply(draft: Draft, rows: tuple[Execution, ...]) -> None:
     """Bind what was unknown, take new fills, end what is over, and note what is not ours."""
-    orders = tuple(row for row in rows if not row.is_cancel)
+    orders = _told_apart(draft, tuple(row for row in rows if not row.is_cancel))
     moved = moved_on(orders)
     _bind_unknown(draft, orders)
     for row in orders:
@@ -35,6 +37,28 @@ def apply(draft: Draft, rows: tuple[Execution, ...]) -> None:
     if is_final(draft):
         _expire(draft)
         settle(draft, rows)
+
+
+def _told_apart(draft: Draft, rows: tuple[Execution, ...]) -> tuple[Execution, ...]:
+    """Return the rows whose number is theirs alone; of a number that two have, ours by its branch, or none.
+
+    The number alone is the key: notices name no branch (kis-protocol 3.4), and nobody says that the branch of an answer
+    (KRX_FWDG_ORD_ORGNO) and of a list (ord_gno_brno; 4.6) are one. Nor does anybody say that no other branch uses the
+    number: should one, the stock is frozen rather than guessed, and the balance tells what it holds.
+    """
+    counts = Counter(row.order_no for row in rows)
+    kept: list[Execution] = []
+    for row in rows:
+        if counts[row.order_no] == 1:
+            kept.append(row)
+            continue
+        intent = draft.own.by_number.get(row.order_no)
+        order = None if intent is None else draft.own.orders[intent]
+        draft.freeze(row.code if order is None else order.code, f"two orders are listed as {row.order_no}")
+        same = [one for one in rows if order and (one.order_no, one.branch) == (order.order_no, order.branch)]
+        if same == [row]:
+            kept.append(row)
+    return tuple(kept)
 
 
 def is_final(draft: Draft) -> bool:

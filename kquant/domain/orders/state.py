@@ -85,9 +85,9 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Own(Struct, frozen=True, kw_only=True):
-    """The own fold. by_number: broker order number to intent.   armed: triggers by code.   alarms: due by name, as set.
+    """The own fold. by_number: broker order number to intent (why without the branch: `listing`).   armed: triggers by code.
 
-    frozen: code to why.   requests: listings asked for.   polls: those asked for by alarm alone since an order last moved.
+    alarms: due by name, as set.   frozen: code to why.   requests: listings asked for.   polls: those asked for by alarm alone since an order last moved.
     exit_failures: sells in a row that did not fill, by code.   quotes: asked for, by request; of a stock and purpose the
     last.   replaced_by: the last attempt to take an order's place, by its intent.   unproven: stocks whose last sell
     may or may not have been placed, and seq of the listing after which it was given up.   settled: the differences that
