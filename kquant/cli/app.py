@@ -185,7 +185,7 @@ def _complain(text: str, code: int) -> int:
 
 
 def _load_commands() -> None:
-    from kquant.cli import arm, exchange, init, market, operate, past, scores  # noqa: F401, PLC0415  they register themselves
+    from kquant.cli import arm, exchange, init, market, operate, past, research, scores  # noqa: F401, PLC0415  they register themselves
 
 
 def _stamp(_logger: object, _method: str, event: EventDict) -> EventDict:

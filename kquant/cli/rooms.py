@@ -25,7 +25,9 @@ from kquant.gateways.lastgate import LastGate
 from kquant.gateways.llm import Desk, LlmError
 from kquant.gateways.market import MarketDesk
 from kquant.gateways.operator import OperatorGateway
+from kquant.gateways.research.assemble import Assembler
 from kquant.gateways.research.gateway import AnalysisGateway
+from kquant.gateways.research.opening import assembler
 from kquant.gateways.scoring.gateway import ScorerGateway
 from kquant.journal import Attachments, SqliteJournal, TapeError, TapeReader, TapeWriter
 from kquant.krx import SessionHours
@@ -36,10 +38,13 @@ from kquant.values import SECOND_US, Micros, Symbol
 ANSWERS = "answers"
 """Folder beside the days with what language models answered, to be used again."""
 
+RESEARCH = "research"
+"""Folder beside the accounts with what was gathered before the open, for all of them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """What the gateways are joined to. gate: asked before each order.   research: the day's table (Parquet), None without one."""
+    """What the gateways are joined to. gate: asked before each order.   research: the day's table (Parquet) that the market brings, None if it is to be gathered."""
 
     settings: Settings
     folder: Path
@@ -88,7 +93,7 @@ class Rooms:
             journal,
             clock,
             attachments,
-            joined.research,
+            joined.research if joined.research is not None else self._research(),
             analyst=self._models.analyst(),
             changed=changed,
             on_fatal=on_fatal,
@@ -123,6 +128,13 @@ class Rooms:
         self.feed = self._feed(settings, joined.lines)
         self._syncing: asyncio.Task[None] | None = None
         self._closed = False
+
+    def _research(self) -> Assembler:
+        """Return what gathers the day's table where the market brings none."""
+        joined = self._joined
+        folder = joined.account_folder.parent / RESEARCH
+        calls = joined.lines.calls.data
+        return assembler(joined.settings.research, joined.settings.krx, folder, joined.clock, os.environ, calls)
 
     def _feed(self, settings: Settings, lines: Lines) -> KisFeed:
         """Return the feed: quotes and notices on one session, or quotes on the reading key's and notices on the paper key's."""
