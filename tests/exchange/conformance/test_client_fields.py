@@ -133,7 +133,7 @@ async def ask_everything(there: LookAlike, environment: Any) -> None:
     row = placed.body["output"]
     await trading.open_orders()
     await trading.executions(day)
-    await trading.cancel(row["ODNO"], row["KRX_FWDG_ORD_ORGNO"], **order)
+    await trading.cancel(row["ODNO"], row["KRX_FWDG_ORD_ORGNO"], "limit", **order)
 
 
 def documented(one: Endpoint) -> set[str]:
