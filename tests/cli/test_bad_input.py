@@ -209,3 +209,13 @@ def test_run_py_is_the_same_program():
     )
     assert done.returncode == 0
     assert done.stdout == kquant("config", "check").stdout
+
+
+def test_a_research_table_is_gathered_for_paper_and_live_on_a_trading_day_only(tmp_path, monkeypatch):
+    for name, value in (("ACCOUNT", "12345678-01"), ("HTS_ID", "me"), ("APP_KEY", "k" * 36), ("APP_SECRET", "s" * 180)):
+        monkeypatch.setenv(f"KIS_{name}", value)
+    build = ("research", "build", "--data", tmp_path / "data")
+    refused(here(*build, "--profile", "demo"), codes.BAD_INPUT, "demo", "--profile paper or live")
+    refused(here(*build, "--day", "tomorrow"), codes.BAD_INPUT, "--day tomorrow", "2026-11-20")
+    refused(here(*build, "--day", "2026-12-25"), codes.BAD_INPUT, "closed on 2026-12-25", "--day")
+    assert not (tmp_path / "data" / "research").exists()
